@@ -80,7 +80,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Returns an error for the setting of an address that they cannot reach.
+    /// Returns an error that names the setting.
     pub(crate) fn check_addresses(&self) -> Result<(), StartError> {
         check_reachable(self)
     }
@@ -99,7 +99,7 @@ impl Config {
         } else {
             "export FLYRPC_SECRET=$(openssl rand -base64 32)"
         };
-        // The unspecified address tells nobody what could reach the node.
+        // The unspecified address does not show where the node can be reached.
         let is_unspecified = addr.ip().to_canonical().is_unspecified();
         let addr = if is_unspecified { self.advertise_at(addr) } else { addr };
         Err(StartError::NoSecret { addr, command })

@@ -189,6 +189,7 @@ fn parse_key(text: &str) -> Option<Zeroizing<[u8; KEY_LEN]>> {
         }
         return Some(key);
     }
+    // Also 43 hexadecimal digits, which may be base64 without padding.
     let decoded = [&alphabet::STANDARD, &alphabet::URL_SAFE]
         .into_iter()
         .find_map(|alphabet| base64_engine(alphabet).decode(text).ok())

@@ -39,9 +39,11 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// What the attacker has tried.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Attempts {
-    /// Rounds that were completed. Each one has another order.
+    /// Rounds that were completed, in three orders in turn.
     pub(crate) rounds: u64,
     pub(crate) connections: u64,
+    /// Connections that a node did not accept.
+    pub(crate) not_accepted: u64,
     pub(crate) datagrams: u64,
     /// Connections of nodes that the attacker answered.
     pub(crate) answered: u64,
@@ -150,8 +152,6 @@ struct Impostors {
     /// One for each node.
     of_nodes: Vec<Impostor>,
     at_killed: Impostor,
-    /// How many answers each node must receive.
-    answers: u64,
 }
 
 impl Impostors {
@@ -168,22 +168,20 @@ impl Impostors {
             plan.members.last().ok_or("there is no member")?.clone(),
         ];
         answers.extend(hellos::answers(&claimed, foreign, key_id.ok_or("no seal was recorded")?));
-        let count = answers.len() as u64;
         let listen = |addrs: Vec<SocketAddr>| {
             let answers = answers.clone();
             async move { Impostor::listen(&addrs, answers, PATIENCE).await }
         };
         let of_nodes = try_join_all(plan.decoys.iter().cloned().map(listen)).await?;
         let at_killed = listen(vec![foreign]).await?;
-        Ok(Impostors { of_nodes, at_killed, answers: count })
+        Ok(Impostors { of_nodes, at_killed })
     }
 
     fn count(&self, attempts: &mut Attempts) {
         let all = || self.of_nodes.iter().chain([&self.at_killed]);
         attempts.answered = all().map(Impostor::answered).sum();
         attempts.replies += all().map(Impostor::replies).sum::<u64>();
-        let fewest = self.of_nodes.iter().map(Impostor::answered).min().unwrap_or(0);
-        attempts.missing_answers = self.answers.saturating_sub(fewest);
+        attempts.missing_answers = self.of_nodes.iter().map(Impostor::missing).sum();
     }
 }
 
@@ -210,8 +208,9 @@ impl Attack<'_> {
         let datagrams = datagrams(&self.plan.recording, order, round);
         let attacks =
             (0..self.targets.len()).map(|at| self.on_node(at, round, &replayed, &datagrams));
-        for [connections, datagrams, replies] in try_join_all(attacks).await? {
+        for [connections, not_accepted, datagrams, replies] in try_join_all(attacks).await? {
             attempts.connections += connections;
+            attempts.not_accepted += not_accepted;
             attempts.datagrams += datagrams;
             attempts.replies += replies;
         }
@@ -223,23 +222,28 @@ impl Attack<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Attacks one node. Returns the numbers of connections, datagrams and replies.
+    /// Attacks one node. Returns the numbers of connections, of those that were not accepted, of datagrams and of replies.
     async fn on_node(
         &self,
         at: usize,
         round: u64,
         replayed: &[Script],
         datagrams: &[Vec<u8>],
-    ) -> Result<[u64; 3]> {
-        let (target, [mut connections, mut sent, mut replies]) = (self.targets[at], [0; 3]);
+    ) -> Result<[u64; 4]> {
+        let target = self.targets[at];
+        let [mut connections, mut not_accepted, mut sent, mut replies] = [0; 4];
         let to = self.plan.member(target)?;
         for script in self.forged_links(at, round)?.iter().chain(replayed) {
             if self.has_stopped() {
                 break;
             }
-            connections += 1;
-            // The node ends the connection at any time.
-            replies += script.run(target, PATIENCE).await.unwrap_or(0);
+            match script.run(target, PATIENCE).await {
+                Ok(received) => {
+                    connections += 1;
+                    replies += received;
+                }
+                Err(_) => not_accepted += 1,
+            }
             self.throttle.rest().await?;
         }
         let forged = gossip::forged(to, &self.plan.members, self.foreign, round)?;
@@ -248,11 +252,10 @@ impl Attack<'_> {
             if self.has_stopped() {
                 break;
             }
-            sent += 1;
-            let _ = socket.send_to(datagram, target);
+            sent += u64::from(socket.send_to(datagram, target).is_ok());
             self.throttle.rest().await?;
         }
-        Ok([connections, sent, replies])
+        Ok([connections, not_accepted, sent, replies])
     }
 
     /// Links to a node with hellos that the attacker invents, in the names of members and others.
@@ -295,6 +298,8 @@ fn replays(recording: &Recording, order: Order, round: u64) -> Vec<Script> {
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         PREFACE[..5].to_vec(),
         seal(b"none", 100),
+        seal(b"none", 20_000),
+        // Longer than a node accepts.
         seal(b"none", 60_000),
         [PREFACE, &[0xff; 100]].concat(),
     ];

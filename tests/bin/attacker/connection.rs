@@ -41,20 +41,27 @@ impl Script {
         }
     }
 
-    /// Runs on a new connection, until the node has sent nothing for the time `patience`. Returns the number of replies
-    /// to calls.
+    /// Runs on a new connection, until the node has sent nothing for the time `patience` or ended it. Returns the number of
+    /// replies to calls.
+    ///
+    /// # Errors
+    ///
+    /// If the node does not accept the connection.
     pub(crate) async fn run(&self, target: SocketAddr, patience: Duration) -> Result<u64> {
         let mut connection = Connection::new(TcpStream::connect(target).await?);
-        match self {
-            Script::Bytes(bytes) => connection.stream.write_all(bytes).await?,
+        let first = match self {
+            Script::Bytes(bytes) => bytes.clone(),
             Script::Sealed { key, hello, frames } => {
                 let (initiator, seal) = Initiator::start(key, hello)?;
                 connection.seal = Seal::Offered(Box::new(initiator), frames.clone());
-                let first = [PREFACE, &frame(kind::SEAL, &[], &seal)].concat();
-                connection.stream.write_all(&first).await?;
+                [PREFACE, &frame(kind::SEAL, &[], &seal)].concat()
             }
+        };
+        // The node ends the connection at any time.
+        match connection.stream.write_all(&first).await {
+            Ok(()) => connection.converse(patience).await,
+            Err(_) => Ok(0),
         }
-        connection.converse(patience).await
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Plan {
     pub(crate) decoys: Vec<Vec<SocketAddr>>,
     /// The address of a member that was killed. All nodes dial it.
     pub(crate) at_killed: Option<SocketAddr>,
-    /// The seed of the order at random.
+    /// The seed of the random order.
     pub(crate) seed: u64,
 }
 

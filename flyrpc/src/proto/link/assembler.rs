@@ -59,8 +59,8 @@ impl PartialBody {
         (&mut self.bytes).limit(room.min(at_most))
     }
 
-    /// Returns the buffer, for [`Records`](crate::proto::seal::records::Records): the bytes of a record are put into it before
-    /// it is known whether the record is authentic.
+    /// Returns the buffer. [`Records`](crate::proto::seal::records::Records) puts the bytes of a record into it before it knows
+    /// whether the record is authentic.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

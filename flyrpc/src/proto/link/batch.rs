@@ -110,8 +110,7 @@ impl Batch {
         })
     }
 
-    /// Returns how many bytes follow the first `done` bytes in the chunk that these end in. `None` if they do not end within
-    /// the content of a chunk.
+    /// If the first `done` bytes end within a chunk, returns how many bytes of that chunk follow.
     pub(crate) fn rest_of_chunk(&self, done: usize) -> Option<usize> {
         let mut before = 0;
         self.chunks.iter().find_map(|(to, chunk)| {

@@ -269,12 +269,12 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
     }
 }
 
-/// Returns whether a node can have this name, region and address. Starting a node checks the same.
-/// Returns the ids, as they are written in settings and logs.
+/// Returns the ids, as they are written in logs.
 fn listed(keys: &[KeyId]) -> String {
     keys.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Returns whether a node can have this name, region and address. Starting a node checks the same.
 fn is_valid(node: &NodeInfo) -> bool {
     is_label(node.name()) && is_label(node.region().as_str()) && is_node_addr(node.addr())
 }

@@ -213,8 +213,8 @@ fn holds_key(context: &Context) -> bool {
     context.origin.is_none_or(|origin| origin.is_sealed)
 }
 
-/// Whether the current request may change which calls this node accepts. A visitor from this machine may, and the address of
-/// a visitor is the one that it comes from. Only programs on this machine can reach a node that listens on loopback.
+/// Whether the current request may change which calls this node accepts. Visitors from this machine may: a
+/// visitor's address is the one that its connection comes from. Only programs on this machine can reach a node that listens on loopback.
 fn may_control(here: &NodeShared, context: &Context) -> bool {
     let is_local_visitor =
         || context.origin.is_some_and(|origin| origin.is_visitor) && is_loopback(context.caller());

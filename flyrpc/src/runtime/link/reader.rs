@@ -123,16 +123,18 @@ struct OpenChunk {
     left: usize,
     /// Whether the body was still expected when the chunk was last read and no record was in the body.
     wanted: bool,
-    /// The body while a record is in it, also if it is no longer expected, because the record must be opened. What precedes
-    /// the record is freed when the chunk is next read.
+    /// Holds the body while a record is read into it, even if the body is no longer expected: the record must still be
+    /// opened. The bytes before the record are freed at the next read.
     body: Option<PartialBody>,
 }
 
 impl OpenChunk {
     /// Takes the body, so that bytes can be put into it. Returns `None` if it is no longer expected, and no record is in it.
     fn take_body<T>(&mut self, requests: &mut Assembler<T>, link: &Link) -> Option<PartialBody> {
+        if self.body.is_some() {
+            return self.body.take();
+        }
         match self.of {
-            _ if self.body.is_some() => self.body.take(),
             BodyOf::Request => requests.take_body(self.id),
             BodyOf::Reply => link.in_flight().take_arriving(self.id),
         }

@@ -45,7 +45,8 @@ impl ServeReporter {
         rpc_method: &'static str,
         returns_result: bool,
     ) -> Arc<Self> {
-        let (service, method) = rpc_method.rsplit_once('/').unwrap_or((rpc_method, ""));
+        let (service, method) =
+            rpc_method.rsplit_once('/').expect("generated code writes `Service/method`");
         Arc::new(ServeReporter {
             recorder: Recorder::default(),
             is_active: AtomicBool::new(observers.is_some()),

@@ -10,8 +10,8 @@ use super::method::MethodMetrics;
 const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 8;
 
-/// Metrics of methods, by the addresses of the names of service and method. Generated code has one place for the names of a
-/// method, so this finds its metrics without reading the names. Each slot keeps its first method. Other methods of that
+/// Metrics of methods, by the addresses of the names of service and method. The names that a client reports, and those that a
+/// server reports, each have fixed addresses, so this finds the metrics without reading the names. Each slot keeps its first method. Other methods of that
 /// slot are not found, and are looked up by their names.
 #[derive(Debug)]
 pub(super) struct ByName(Box<[OnceLock<Named>]>);

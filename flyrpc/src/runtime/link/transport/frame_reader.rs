@@ -63,7 +63,7 @@ pub(crate) struct Received {
     /// The number of bytes taken from the socket. Zero at the end of the stream, and if the records had already been
     /// read.
     pub(crate) count: usize,
-    /// The number of bytes of a body that have become complete. On a sealed link, those are the bytes that were opened.
+    /// The number of bytes that were added to a body. On a sealed link, only opened bytes count.
     pub(crate) of_body: usize,
     /// The number of records that were opened.
     pub(crate) records: usize,
@@ -119,7 +119,7 @@ impl FrameReader {
         Poll::Ready(Ok(Received { count, of_body: 0, records: 0, more: self.filled }))
     }
 
-    /// Reads the available bytes into `body`, of whose current chunk `left` bytes have not been received. The buffer must be
+    /// Reads the available bytes into `body`. `left` bytes of its current chunk have not been received. The buffer must be
     /// empty. If a record of the chunk is [in the body](Self::is_in_body) afterward, pass the same body next.
     pub(crate) fn poll_read_into(
         &mut self,
@@ -129,8 +129,8 @@ impl FrameReader {
     ) -> Poll<Result<Received, LinkError>> {
         debug_assert!(self.buffer.is_empty());
         if let Some(records) = &mut self.records {
-            // A record of a chunk with which the body ends, except for a few bytes. If more of the body follows, many records
-            // may be available, and reading them at once saves system calls.
+            // Only for the last chunk of a body, or if little follows it. Otherwise, many records may be available, and
+            // reading them at once saves system calls.
             let is_near_end = body.is_complete_after(left + DIRECT_MIN);
             let is_in_body = records.left_in_body().is_some()
                 || is_near_end && records.begin_in_body(body.buffer(), left, DIRECT_MIN);
