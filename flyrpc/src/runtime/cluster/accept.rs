@@ -148,7 +148,7 @@ fn on_ended(
     match logged.flatten() {
         Some(earlier) => tracing::warn!(
             %from, %error, earlier,
-            "refused a connection; check FLYRPC_SECRET of the node there"
+            "refused a connection; compare FLYRPC_SECRET of this node with that of the node there"
         ),
         None => tracing::debug!(%from, %error, "inbound handshake failed"),
     }

@@ -72,10 +72,10 @@ fn version(observed: &Observed, node: &Answered) -> Stage {
 fn clock(observed: &Observed, node: &Answered) -> Stage {
     let (reference, ahead, uncertain) = match observed.other() {
         Some(asked) => {
-            let uncertain = (node.took + asked.took) / 2.0;
+            let uncertain = node.clock_error() + asked.clock_error();
             (asked.report.node.name().to_owned(), node.clock - asked.clock, uncertain)
         }
-        None => ("this machine".to_owned(), node.clock, node.took / 2.0),
+        None => ("this machine".to_owned(), node.clock, node.clock_error()),
     };
     let direction = if ahead < 0.0 { "behind" } else { "ahead of" };
     let detail =

@@ -21,6 +21,10 @@ use crate::{
 /// Upper bound on the peers that are observed at the same time.
 const CONCURRENT: usize = 8;
 
+/// A node sends the same report again for this long, in seconds (`REUSE_FOR` in `flyrpc`). It contains the time at which it was
+/// made.
+const MAX_REPORT_AGE: f64 = 0.1;
+
 /// What is known about a node.
 #[derive(Debug)]
 pub(crate) struct Observed {
@@ -63,6 +67,13 @@ pub(crate) struct Answered {
     pub(crate) clock: f64,
     /// The id of the key that seals the connection.
     pub(crate) sealed: Option<String>,
+}
+
+impl Answered {
+    /// Upper bound on the error of `clock`, in seconds.
+    pub(crate) fn clock_error(&self) -> f64 {
+        (self.took + MAX_REPORT_AGE) / 2.0
+    }
 }
 
 /// What answers at the address that a node advertises.
@@ -273,8 +284,8 @@ async fn status(
         Err(_elapsed) => return Err(format!("no answer within {:?}", options.timeout)),
     };
     let took = begin.elapsed().as_secs_f64();
-    // It read its clock in the middle, give or take half of the time.
-    let clock = report.unix_time - (wall + took / 2.0);
+    // It read its clock in the middle of the time in which the answer can have been made.
+    let clock = report.unix_time - (wall + (took - MAX_REPORT_AGE) / 2.0);
     Ok(Answered { report, reached: None, took, clock, sealed: None })
 }
 
