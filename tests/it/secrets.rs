@@ -290,7 +290,8 @@ impl Load {
         let worker = worker.on_region("iad").wait(secs(5));
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let (start, mut calls) = (Instant::now(), Vec::new());
+            let start = Instant::now();
+            let mut calls = Vec::new();
             // Makes up for calls that are late.
             let mut ticks = interval(Self::CALL_INTERVAL);
             while stopped.try_recv().is_err() {

@@ -35,8 +35,8 @@ impl Script {
         match key {
             None => Script::Bytes([&hello.encode(), frames].concat()),
             Some(key) => {
-                let (key, frames) = (key.clone(), frames.to_vec());
-                Script::Sealed { key, hello: hello.payload(), frames }
+                let hello = hello.payload();
+                Script::Sealed { key: key.clone(), hello, frames: frames.to_vec() }
             }
         }
     }

@@ -54,12 +54,15 @@ impl Member {
     pub(crate) async fn load(&self, time: Duration) -> Result<Latencies> {
         let end = Instant::now() + time;
         let callers = (0..CALLERS).map(|_| {
-            let (target, calls) = (self.target.clone(), Arc::clone(&self.calls));
+            let target = self.target.clone();
+            let calls = Arc::clone(&self.calls);
             tokio::spawn(async move {
-                let (mut latencies, mut failed) = (Vec::new(), 0);
+                let mut latencies = Vec::new();
+                let mut failed = 0;
                 while Instant::now() < end {
-                    let (start, call) = (Instant::now(), calls.fetch_add(1, Ordering::Relaxed));
-                    match target.run(MEMBER_CALLS + call).await {
+                    let call = MEMBER_CALLS + calls.fetch_add(1, Ordering::Relaxed);
+                    let start = Instant::now();
+                    match target.run(call).await {
                         Ok(()) => latencies.push(start.elapsed()),
                         Err(error) => {
                             eprintln!("a call of the member failed: {error}");
@@ -71,7 +74,8 @@ impl Member {
                 (latencies, failed)
             })
         });
-        let (mut latencies, mut failed) = (Vec::new(), 0);
+        let mut latencies = Vec::new();
+        let mut failed = 0;
         for caller in join_all(callers).await {
             let (of_one, failed_of_one) = caller?;
             latencies.extend(of_one);

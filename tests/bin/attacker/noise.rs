@@ -167,13 +167,15 @@ impl Cipher {
     }
 
     fn encrypt(&mut self, data: &[u8], content: &[u8]) -> Result<Vec<u8>, Unspecified> {
-        let (nonce, mut sealed) = (self.nonce(), content.to_vec());
+        let nonce = self.nonce();
+        let mut sealed = content.to_vec();
         self.key.seal_in_place_append_tag(nonce, Aad::from(data), &mut sealed)?;
         Ok(sealed)
     }
 
     fn decrypt(&mut self, data: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unspecified> {
-        let (nonce, mut sealed) = (self.nonce(), sealed.to_vec());
+        let nonce = self.nonce();
+        let mut sealed = sealed.to_vec();
         let content = self.key.open_in_place(nonce, Aad::from(data), &mut sealed)?;
         Ok(content.to_vec())
     }

@@ -88,7 +88,8 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) async fn new(nodes: &[SocketAddr]) -> Result<Self> {
-        let (log, mut proxies) = (Arc::default(), Vec::new());
+        let log = Arc::default();
+        let mut proxies = Vec::new();
         for node in nodes {
             proxies.push(proxy(*node, Arc::clone(&log)).await?);
         }

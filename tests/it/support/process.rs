@@ -141,7 +141,8 @@ async fn count(
 
 /// Returns all lines. Prints them, too, so that a test that fails shows them.
 async fn collect(stderr: ChildStderr) -> Vec<String> {
-    let (mut lines, mut all) = (BufReader::new(stderr).lines(), Vec::new());
+    let mut lines = BufReader::new(stderr).lines();
+    let mut all = Vec::new();
     while let Ok(Some(line)) = lines.next_line().await {
         eprintln!("{line}");
         all.push(line);

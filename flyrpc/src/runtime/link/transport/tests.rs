@@ -219,10 +219,11 @@ fn the_record_after_the_start_of_a_long_chunk_ends_with_the_chunk() {
         done += ready(writer.poll_write(&batch, done, task)).of_batch;
     }
     let mut records = Records::new(Opener::new(&KEY), pipe.0.lock().unwrap().to_vec());
-    let (mut lengths, mut chunk) = (Vec::new(), Vec::new());
+    let mut lengths = Vec::new();
     while records.open_next(|content| lengths.push(content.len())).unwrap() {}
-    frame::put_chunk_head(BodyOf::Request, RequestId(1), CHUNK, &mut chunk);
-    let start = chunk.len() + 1024;
+    let mut head = Vec::new();
+    frame::put_chunk_head(BodyOf::Request, RequestId(1), CHUNK, &mut head);
+    let start = head.len() + 1024;
     assert_eq!(lengths, [start, CHUNK - 1024, start, CHUNK - 1024]);
 }
 
@@ -300,7 +301,8 @@ fn bodies_in_records(random: &mut Random) -> (Vec<Vec<u8>>, BytesMut, Vec<usize>
         bodies.push(body);
     }
     // Records of other senders than ours end anywhere.
-    let (mut sealer, mut stream, mut ends) = (Sealer::new(&KEY), Vec::new(), Vec::new());
+    let mut sealer = Sealer::new(&KEY);
+    let (mut stream, mut ends) = (Vec::new(), Vec::new());
     let mut rest = &frames[..];
     let longest = [1_100, 12_000, 64_512, 65_519];
     while !rest.is_empty() {
@@ -327,7 +329,8 @@ fn receive_in_pieces(seed: u64) -> usize {
     let mut expected: BTreeMap<u64, PartialBody> = BTreeMap::new();
     let mut chunk: Option<(u64, usize)> = None;
     let mut in_body: Option<PartialBody> = None;
-    let (mut complete, mut given_up) = (BTreeMap::new(), BTreeSet::new());
+    let mut complete = BTreeMap::new();
+    let mut given_up = BTreeSet::new();
     let (mut counted, mut in_bodies) = (0, 0);
     let task = &mut Context::from_waker(noop_waker_ref());
     loop {
@@ -410,8 +413,8 @@ fn receive_in_pieces(seed: u64) -> usize {
         }
     }
     assert_eq!(counted, total);
-    for (id, body) in bodies.into_iter().enumerate() {
-        let (id, arrived) = (id as u64, complete.remove(&(id as u64)));
+    for (id, body) in (0..).zip(bodies) {
+        let arrived = complete.remove(&id);
         assert!(arrived.is_some() || given_up.contains(&id), "body {id} of seed {seed} is missing");
         assert!(arrived.is_none_or(|arrived| arrived == body), "body {id} of seed {seed} differs");
     }
