@@ -20,6 +20,11 @@ impl KeyId {
     pub(crate) const fn as_bytes(&self) -> &[u8; KeyId::LEN] {
         &self.0
     }
+
+    /// Formats ids as a list.
+    pub(crate) fn list(ids: &[KeyId]) -> String {
+        ids.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Formats the id as 8 hexadecimal digits.

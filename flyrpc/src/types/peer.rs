@@ -168,14 +168,9 @@ impl fmt::Display for NoSupport {
                 write!(f, "speaks versions {first} to {last} of the protocol")
             }
             NoSupport::OtherCluster(name) => write!(f, "belongs to the cluster {name:?}"),
+            NoSupport::OtherSecret(keys) if keys.is_empty() => f.write_str("holds another secret"),
             NoSupport::OtherSecret(keys) => {
-                f.write_str("holds another secret")?;
-                let mut separator = ": ";
-                for key in keys {
-                    write!(f, "{separator}{key}")?;
-                    separator = ", ";
-                }
-                Ok(())
+                write!(f, "holds another secret: {}", KeyId::list(keys))
             }
             NoSupport::SecretRequired => f.write_str("requires a secret; this node has none"),
             NoSupport::NoSecret => f.write_str("has no secret; this node requires one"),

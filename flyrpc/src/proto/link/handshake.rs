@@ -96,7 +96,7 @@ pub(crate) enum DialError {
         /// The peer's identity, if its hello contains a valid one of this cluster.
         node: Option<NodeInfo>,
     },
-    #[error("the peer holds another secret; the ids of its keys are {}", listed(.0))]
+    #[error("the peer holds another secret; the ids of its keys are {}", KeyId::list(.0))]
     OtherSecret(Vec<KeyId>),
     #[error("the peer offered the key {0}, which this node does not hold")]
     UnknownKey(KeyId),
@@ -267,11 +267,6 @@ fn check(outcome: HelloOutcome, local: &LocalHello) -> Result<Hello, DialError> 
         }
         HelloOutcome::Hello(hello) => Ok(*hello),
     }
-}
-
-/// Returns the ids, as they are written in logs.
-fn listed(keys: &[KeyId]) -> String {
-    keys.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns whether a node can have this name, region and address. Starting a node checks the same.

@@ -95,10 +95,8 @@ impl Opener {
     ///
     /// Returns an error if the peer did not seal the record as the next one. The link must end.
     pub(crate) fn open<'a>(&mut self, record: &'a mut [u8]) -> Result<&'a [u8], NotAuthentic> {
-        let nonce = self.0.nonce();
-        let content = self.0.expanded().open_in_place(nonce, Aad::empty(), record);
-        let content = content.map_err(|_| NotAuthentic)?;
-        self.0.advance();
+        let (content, tag) = record.split_last_chunk_mut().ok_or(NotAuthentic)?;
+        self.open_with_tag(content, *tag)?;
         Ok(content)
     }
 
@@ -175,12 +173,12 @@ impl fmt::Debug for Cipher {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
+    pub(in crate::proto::seal) const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
 
-    fn seal(sealer: &mut Sealer, content: &[u8]) -> Vec<u8> {
+    pub(in crate::proto::seal) fn seal(sealer: &mut Sealer, content: &[u8]) -> Vec<u8> {
         let mut record = Vec::new();
         sealer.seal(content, &mut record);
         record

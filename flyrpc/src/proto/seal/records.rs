@@ -11,8 +11,8 @@ use super::{
 const GROWTH: usize = 8;
 
 /// Upper bound on the room for records that arrive as fast as they are read: for two chunks of 64 KiB with their heads, in
-/// two records each. With room for slightly less, a read would end within a long record, most of which would be moved
-/// before the next read.
+/// two records each. With slightly less room, reads would end within long records, and each next read would have to move
+/// an incomplete record first.
 const BULK: usize = (128 << 10) + 256;
 
 /// The bytes of a sealed link that were received and not opened yet.
@@ -166,18 +166,10 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::KEY_LEN,
-        proto::seal::record::{CONTENT_MAX, Sealer},
+    use crate::proto::seal::record::{
+        CONTENT_MAX, Sealer,
+        tests::{KEY, seal},
     };
-
-    const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
-
-    fn seal(sealer: &mut Sealer, content: &[u8]) -> Vec<u8> {
-        let mut record = Vec::new();
-        sealer.seal(content, &mut record);
-        record
-    }
 
     #[test]
     fn contents_arrive_in_pieces_of_any_size() {

@@ -2,12 +2,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard},
+    task::{self, Context, Poll},
 };
 
 use bytes::{Bytes, BytesMut};
 use futures_util::task::noop_waker_ref;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
@@ -83,6 +84,7 @@ fn ready<T, E>(poll: Poll<Result<T, E>>) -> T {
 
 /// Both ends of a sealed connection.
 struct Ends {
+    pipe: Pipe,
     writer: FrameWriter,
     reader: FrameReader,
 }
@@ -93,7 +95,8 @@ impl Ends {
         let records = Records::new(Opener::new(&KEY), Vec::new());
         Ends {
             writer: FrameWriter::new(Box::new(pipe.clone()), Some(Sealer::new(&KEY))),
-            reader: FrameReader::new(Box::new(pipe), BytesMut::new(), Some(records)),
+            reader: FrameReader::new(Box::new(pipe.clone()), BytesMut::new(), Some(records)),
+            pipe,
         }
     }
 
@@ -200,8 +203,7 @@ fn a_link_with_an_unopened_record_does_not_wait_for_the_socket() {
 
 #[test]
 fn the_record_after_the_start_of_a_long_chunk_ends_with_the_chunk() {
-    let pipe = Pipe::default();
-    let mut writer = FrameWriter::new(Box::new(pipe.clone()), Some(Sealer::new(&KEY)));
+    let mut ends = Ends::new();
     let mut batch = Batch::default();
     for id in [1, 2] {
         batch.add_chunk(NextChunk {
@@ -213,12 +215,8 @@ fn the_record_after_the_start_of_a_long_chunk_ends_with_the_chunk() {
             held: None,
         });
     }
-    let mut done = 0;
-    while done < batch.len() {
-        let task = &mut Context::from_waker(noop_waker_ref());
-        done += ready(writer.poll_write(&batch, done, task)).of_batch;
-    }
-    let mut records = Records::new(Opener::new(&KEY), pipe.0.lock().unwrap().to_vec());
+    ends.write_batch(&batch);
+    let mut records = Records::new(Opener::new(&KEY), ends.pipe.0.lock().unwrap().to_vec());
     let mut lengths = Vec::new();
     while records.open_next(|content| lengths.push(content.len())).unwrap() {}
     let mut head = Vec::new();
@@ -240,6 +238,18 @@ struct Arriving {
     waits: usize,
 }
 
+impl Pieces {
+    /// Waits until bytes can be read, or the stream has ended.
+    fn poll_available(&self) -> Poll<MutexGuard<'_, Arriving>> {
+        let mut arriving = self.0.lock().unwrap();
+        if arriving.available == 0 && !arriving.bytes.is_empty() {
+            arriving.waits += 1;
+            return Poll::Pending;
+        }
+        Poll::Ready(arriving)
+    }
+}
+
 impl AsyncRead for Pieces {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -247,11 +257,7 @@ impl AsyncRead for Pieces {
         to: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         assert!(to.remaining() > 0, "a read without room");
-        let mut arriving = self.0.lock().unwrap();
-        if arriving.available == 0 && !arriving.bytes.is_empty() {
-            arriving.waits += 1;
-            return Poll::Pending;
-        }
+        let mut arriving = task::ready!(self.poll_available());
         let count = arriving.available.min(to.remaining());
         arriving.available -= count;
         to.put_slice(&arriving.bytes.split_to(count));
@@ -261,40 +267,22 @@ impl AsyncRead for Pieces {
 
 impl StreamReader for Pieces {
     fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut arriving = self.0.lock().unwrap();
-        if arriving.available == 0 && !arriving.bytes.is_empty() {
-            arriving.waits += 1;
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Numbers that follow from a seed (Marsaglia's xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        for shift in [13, -7, 17_i32] {
-            let shifted = if shift < 0 { self.0 >> -shift } else { self.0 << shift };
-            self.0 ^= shifted;
-        }
-        (self.0 >> 11) as usize % limit
+        self.poll_available().map(|_| Ok(()))
     }
 }
 
 /// Bodies in a stream of records, and where the records end.
-fn bodies_in_records(random: &mut Random) -> (Vec<Vec<u8>>, BytesMut, Vec<usize>) {
+fn bodies_in_records(random: &mut SmallRng) -> (Vec<Vec<u8>>, BytesMut, Vec<usize>) {
     let (mut frames, mut bodies) = (Vec::new(), Vec::new());
     for id in 0..8 {
         let around = [9_000, 40_000, CHUNK - 50, CHUNK + 500, 2 * CHUNK - 50, 200_000];
-        let size = around[random.below(6)] + random.below(100);
-        let body: Vec<u8> = (0..size).map(|_| random.below(256) as u8).collect();
+        let size = around[random.random_range(0..around.len())] + random.random_range(0..100);
+        let body: Vec<u8> = (0..size).map(|_| random.random()).collect();
         frame::put_reply(RequestId(id), Body::Chunked(size as u64), &mut frames);
         for chunk in body.chunks(CHUNK) {
             frame::put_chunk_head(BodyOf::Reply, RequestId(id), chunk.len(), &mut frames);
             frames.extend_from_slice(chunk);
-            for _ in 0..random.below(3) {
+            for _ in 0..random.random_range(0..3) {
                 frame::put_reply(RequestId(99), Body::Whole(&[5; 300]), &mut frames);
             }
         }
@@ -306,8 +294,8 @@ fn bodies_in_records(random: &mut Random) -> (Vec<Vec<u8>>, BytesMut, Vec<usize>
     let mut rest = &frames[..];
     let longest = [1_100, 12_000, 64_512, 65_519];
     while !rest.is_empty() {
-        let longest = longest[random.below(4)];
-        let length = 1 + random.below(longest);
+        let longest: usize = longest[random.random_range(0..longest.len())];
+        let length = random.random_range(1..=longest);
         let (content, after) = rest.split_at(length.min(rest.len()));
         sealer.seal(content, &mut stream);
         ends.push(stream.len());
@@ -319,7 +307,8 @@ fn bodies_in_records(random: &mut Random) -> (Vec<Vec<u8>>, BytesMut, Vec<usize>
 /// Receives bodies as the reader of a link does, except that it gives some of them up. Returns how many records were
 /// incomplete in a body.
 fn receive_in_pieces(seed: u64) -> usize {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    println!("seed {seed}");
+    let mut random = SmallRng::seed_from_u64(seed);
     let (bodies, stream, ends) = bodies_in_records(&mut random);
     let total = stream.len();
     let arriving = Arriving { bytes: stream, available: 0, waits: 0 };
@@ -335,7 +324,7 @@ fn receive_in_pieces(seed: u64) -> usize {
     let task = &mut Context::from_waker(noop_waker_ref());
     loop {
         if let Some((id, _)) = chunk
-            && random.below(200) == 0
+            && random.random_range(0..200) == 0
         {
             expected.remove(&id);
             given_up.insert(id);
@@ -362,13 +351,13 @@ fn receive_in_pieces(seed: u64) -> usize {
         let mut arriving = pieces.0.lock().unwrap();
         let Poll::Ready(received) = read else {
             assert!(arriving.waits > waits && arriving.available == 0, "no waker is registered");
-            let longest = [20, 1_500, 9_000, 66_000, 300_000][random.below(5)];
-            let piece = 1 + random.below(longest);
+            let longest = [20, 1_500, 9_000, 66_000, 300_000][random.random_range(0..5)];
+            let piece = random.random_range(1..=longest);
             let received = total - arriving.bytes.len();
             // Often until a record ends, or shortly before that.
             let end = ends[ends.partition_point(|end| *end <= received)];
-            let until_end = (end - received).saturating_sub(random.below(19)).max(1);
-            let piece = if random.below(3) == 0 { until_end } else { piece };
+            let until_end = (end - received).saturating_sub(random.random_range(0..19)).max(1);
+            let piece = if random.random_range(0..3) == 0 { until_end } else { piece };
             arriving.available = piece.min(arriving.bytes.len());
             continue;
         };
