@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     EventLog, Log, millis,
-    process::{GENEROUS_TIMEOUT, HEARTBEAT, Process, any_port},
+    process::{GENEROUS_TIMEOUT, HEARTBEAT, Process, any_port, free_addr},
     secs,
 };
 
@@ -138,8 +138,8 @@ async fn a_process_stopped_briefly_runs_the_calls_that_have_not_timed_out() {
 
 #[tokio::test]
 async fn a_process_killed_and_restarted_on_its_port_is_called_again() {
-    let a = Process::start("a", any_port(), &[]).await;
-    let addr = a.addr;
+    let addr = free_addr();
+    let a = Process::start("a", addr, &[]).await;
     let (node, worker) = caller(&[addr]).await;
     let earlier = node.nodes_in("iad");
     a.kill().await;
@@ -153,7 +153,7 @@ async fn a_process_killed_and_restarted_on_its_port_is_called_again() {
 
 #[tokio::test]
 async fn a_process_that_starts_late_is_waited_for() {
-    let addr = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+    let addr = free_addr();
     let waiting = tokio::spawn(async move {
         let (_node, worker) = caller(&[addr]).await;
         worker.wait(GENEROUS_TIMEOUT).work(0).await
@@ -239,7 +239,7 @@ async fn a_second_signal_stops_a_process_at_once() {
 /// Starts two processes with `node` as their seed. The second one advertises the address of the first, and
 /// so does the first if `both`.
 async fn with_one_address(node: &Node, both: bool) -> [Process; 2] {
-    let shared = if both { free_port() } else { any_port() };
+    let shared = if both { free_addr() } else { any_port() };
     let seeds = [node.addr()];
     let variables = [("FLYRPC_ADVERTISE", &*shared.to_string())];
     let first = Process::start_with("a", any_port(), &seeds, &variables[..usize::from(both)]).await;
@@ -249,11 +249,6 @@ async fn with_one_address(node: &Node, both: bool) -> [Process; 2] {
     let variables = [("FLYRPC_ADVERTISE", &*shared.to_string())];
     let second = Process::start_with("b", any_port(), &seeds, &variables).await.unwrap();
     [first, second]
-}
-
-/// Returns a port at which nothing listens.
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::support::{
     EventLog, Log, millis,
-    process::{GENEROUS_TIMEOUT, HEARTBEAT, Process, any_port},
+    process::{GENEROUS_TIMEOUT, HEARTBEAT, Process, any_port, free_addr},
     secs,
 };
 
@@ -232,14 +232,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start(variables: &[(&str, &str)]) -> Self {
-        let free_port = || loop {
-            let tcp = TcpListener::bind(any_port()).unwrap();
-            let addr = tcp.local_addr().unwrap();
-            if UdpSocket::bind(addr).is_ok() {
-                return addr;
-            }
-        };
-        let addrs: Vec<SocketAddr> = (0..5).map(|_| free_port()).collect();
+        let addrs: Vec<SocketAddr> = (0..5).map(|_| free_addr()).collect();
         let mut cluster = Cluster { addrs, processes: Vec::new() };
         for index in 0..cluster.addrs.len() {
             let process = cluster.process(index, variables).await;

@@ -14,7 +14,8 @@ use flyrpc_testkit::{SimEnv, SimNet};
 use tokio::time::Instant;
 
 use crate::support::{
-    Counts, HookedEnv, PORT, ProbeClient, node_names, node_on, prober, secs, sleep,
+    Counts, HookedEnv, PORT, ProbeClient, node_names, node_on, prober, process::free_addr, secs,
+    sleep,
 };
 
 /// An address that leads to one of several hosts. Each connection reaches another host, in an order that
@@ -124,9 +125,9 @@ async fn a_node_alone_behind_an_address_is_ready_soon_and_found_later() {
 
 #[tokio::test]
 async fn a_connection_to_itself_does_not_hide_a_seed() {
-    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::net::TcpSocket;
     // A port without a listener. A connection to it from the same port connects to itself.
-    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let closed = free_addr();
 
     let connects = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&connects);

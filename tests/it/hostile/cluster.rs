@@ -1,10 +1,10 @@
 //! Clusters of real nodes: many nodes, restarts, and two clusters with the same seeds.
 
-use flyrpc::{Event, Node, RpcError, StartError, Support};
+use flyrpc::{Event, Node, Peer, RpcError, StartError, Support};
 use futures_util::future::join_all;
 
 use super::{GENEROUS_TIMEOUT, builder, count_panics, eventually};
-use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis, prober};
+use crate::support::{Counts, ProbeClient, Prober, ServeProbe, millis, prober, process::free_addr};
 
 fn serve(name: &str) -> ServeProbe<Prober> {
     prober(name, &Counts::default())
@@ -54,8 +54,7 @@ async fn twenty_nodes_find_and_call_each_other() {
 #[tokio::test]
 async fn clusters_that_have_each_other_as_seeds_never_mix() {
     count_panics();
-    let listener = || std::net::TcpListener::bind(super::LOOPBACK).unwrap().local_addr().unwrap();
-    let addrs = [listener(), listener(), listener(), listener()];
+    let addrs = [free_addr(), free_addr(), free_addr(), free_addr()];
     let start = |at: usize, cluster: &str| {
         let builder = builder(&format!("{cluster}-{at}"), "iad").cluster(cluster);
         builder.listen(addrs[at]).seeds(addrs).serve(serve(cluster)).start()
@@ -75,18 +74,23 @@ async fn clusters_that_have_each_other_as_seeds_never_mix() {
             let served = node.client::<ProbeClient>().shout(String::new()).await.unwrap().1;
             assert_eq!(served, own);
         }
-        let other_cluster = node.peers().into_iter().filter(|peer| {
-            matches!(&peer.support, Support::Unsupported(why) if why.to_string().contains("cluster"))
-        });
-        assert_eq!(other_cluster.count(), 2, "{:?}", node.peers());
+        eventually("the nodes of the other cluster are refused", async || {
+            let refused = |peer: &Peer| match &peer.support {
+                Support::Unsupported(why) => why.to_string().contains("cluster"),
+                _ => false,
+            };
+            node.peers().iter().filter(|peer| refused(peer)).count() == 2
+        })
+        .await;
     }
 }
 
 #[tokio::test]
 async fn a_node_restarted_on_its_port_is_found_and_its_earlier_boot_is_not_called() {
     count_panics();
-    let iad = builder("iad-0", "iad").serve(serve("first")).start().await.unwrap();
-    let (addr, earlier_boot) = (iad.addr(), iad.id().clone());
+    let addr = free_addr();
+    let iad = builder("iad-0", "iad").listen(addr).serve(serve("first")).start().await.unwrap();
+    let earlier_boot = iad.id().clone();
     let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
     hkg.ready().await;
     let probe = hkg.client::<ProbeClient>();
@@ -113,8 +117,8 @@ async fn a_node_restarted_on_its_port_is_found_and_its_earlier_boot_is_not_calle
 #[tokio::test]
 async fn a_seed_that_left_and_restarted_without_seeds_is_found() {
     count_panics();
-    let iad = builder("iad-0", "iad").serve(serve("first")).start().await.unwrap();
-    let addr = iad.addr();
+    let addr = free_addr();
+    let iad = builder("iad-0", "iad").listen(addr).serve(serve("first")).start().await.unwrap();
     let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
     hkg.ready().await;
     iad.shutdown().await;

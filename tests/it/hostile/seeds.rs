@@ -13,7 +13,8 @@ use tokio::{
 
 use super::{GENEROUS_TIMEOUT, builder, eventually};
 use crate::support::{
-    Counts, Log, PORT, ProbeClient, Prober, ServeProbe, millis, prober, wait_until,
+    Counts, Log, PORT, ProbeClient, Prober, ServeProbe, millis, prober, process::free_addr,
+    wait_until,
 };
 
 /// Listens on loopback, and runs `serve` for every connection.
@@ -23,7 +24,7 @@ async fn listen<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind(super::LOOPBACK).await.unwrap();
+    let listener = TcpListener::bind(free_addr()).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -58,7 +59,7 @@ fn serve(name: &str) -> ServeProbe<Prober> {
 #[tokio::test]
 async fn another_program_at_a_seed_is_listed_logged_once_and_never_called() {
     let (log, _guard) = Log::collect(tracing::Level::INFO);
-    let closed = TcpListener::bind(super::LOOPBACK).await.unwrap().local_addr().unwrap();
+    let closed = free_addr();
     let other_programs = [
         (closed, "nothing responds"),
         (listen(http).await.0, "\"HTTP/1.1 400 Bad Request\""),
@@ -145,8 +146,8 @@ async fn a_seed_that_becomes_a_node_is_found_without_a_restart() {
 
 #[tokio::test]
 async fn a_program_that_replaces_a_node_is_detected() {
-    let iad = builder("iad-0", "iad").serve(serve("iad-0")).start().await.unwrap();
-    let addr = iad.addr();
+    let addr = free_addr();
+    let iad = builder("iad-0", "iad").listen(addr).serve(serve("iad-0")).start().await.unwrap();
     let hkg = builder("hkg-0", "hkg").seeds([addr]).start().await.unwrap();
     hkg.ready().await;
     iad.shutdown().await;

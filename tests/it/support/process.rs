@@ -1,11 +1,11 @@
 //! Nodes in separate processes.
 
 use std::{
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, UdpSocket},
     process::Stdio,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, LazyLock,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -152,4 +152,21 @@ async fn collect(stderr: ChildStderr) -> Vec<String> {
 
 pub(crate) fn any_port() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
+}
+
+/// Returns an address at which nothing listens, whose port the operating system never assigns on its own. So a node can
+/// start there later, or a second time, while other tests open sockets.
+pub(crate) fn free_addr() -> SocketAddr {
+    // Ports for port 0 begin at 32,768 on Linux, and at 49,152 on macOS and Windows.
+    const PORTS: std::ops::Range<u16> = 10_000..32_000;
+    // Test programs that run at the same time begin at different ports.
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id() << 6));
+    loop {
+        let index = NEXT.fetch_add(1, Ordering::Relaxed) as usize % PORTS.len();
+        let port = PORTS.start + index as u16;
+        let addr = ([127, 0, 0, 1], port).into();
+        if TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok() {
+            return addr;
+        }
+    }
 }
