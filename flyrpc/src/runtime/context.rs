@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    cell::RefCell,
     fmt,
     future::Future,
     pin::Pin,
@@ -11,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use scoped_tls::scoped_thread_local;
 use tokio::time::Instant;
 
 use crate::{
@@ -23,9 +23,7 @@ use crate::{
     types::{Metadata, NodeInfo, Region},
 };
 
-thread_local! {
-    static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
-}
+scoped_thread_local!(static CURRENT: Context);
 
 /// Returns the context of the call that the current handler is serving.
 ///
@@ -102,7 +100,10 @@ where
 /// A test sets a barrier with `SimCluster::barrier`. It can then wait until a handler has reached it, inject a fault,
 /// and let the handler continue.
 pub async fn barrier(name: &'static str) {
-    let wait = CURRENT.with_borrow(|current| current.as_ref()?.host.env.barrier(name));
+    if !CURRENT.is_set() {
+        return;
+    }
+    let wait = CURRENT.with(|current| current.host.env.barrier(name));
     if let Some(wait) = wait {
         wait.await;
     }
@@ -157,9 +158,8 @@ impl Host {
 
 impl Context {
     /// Returns the context of the call that the current task is serving, if it is serving one.
-    #[inline]
     pub fn try_current() -> Option<Context> {
-        CURRENT.with_borrow(Clone::clone)
+        CURRENT.is_set().then(|| CURRENT.with(Clone::clone))
     }
 
     /// Returns the node that made the call. For a local call, it is this node.
@@ -254,17 +254,17 @@ impl Context {
     /// # }
     /// ```
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        let mut context = Some(self.clone());
+        let context = self.clone();
         let mut gate = self.host.env.gate();
         let mut future = Some(Box::pin(future));
         std::future::poll_fn(move |task| {
             let Some(running) = &mut future else { return Poll::Pending };
             let Some(gate) = &mut gate else {
-                return poll_in(&mut context, running.as_mut(), task);
+                return poll_in(&context, running.as_mut(), task);
             };
             let mut result = Poll::Pending;
             let may_continue = gate.poll(task, &mut |task| {
-                result = poll_in(&mut context, running.as_mut(), task);
+                result = poll_in(&context, running.as_mut(), task);
             });
             if !may_continue {
                 future = None;
@@ -289,59 +289,41 @@ impl fmt::Debug for Context {
 /// whether the poll returns or panics.
 #[inline]
 pub(crate) fn poll_in<F: Future + ?Sized>(
-    context: &mut Option<Context>,
+    context: &Context,
     future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
-    let is_observed = |context: &Context| context.span.is_some() || context.host.polled_by_env;
-    if context.as_ref().is_some_and(is_observed) {
+    if context.span.is_some() || context.host.polled_by_env {
         poll_observed(context, future, task)
     } else {
-        poll_swapped(context, future, task)
+        CURRENT.set(context, || future.poll(task))
     }
 }
 
 #[cold]
 fn poll_observed<F: Future + ?Sized>(
-    context: &mut Option<Context>,
+    context: &Context,
     future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
-    match context.as_ref().and_then(|context| context.span.clone()) {
-        Some(span) => enter(&*span, || poll_in_env(context, future, task)),
+    match &context.span {
+        Some(span) => enter(&**span, || poll_in_env(context, future, task)),
         None => poll_in_env(context, future, task),
     }
 }
 
 fn poll_in_env<F: Future + ?Sized>(
-    context: &mut Option<Context>,
+    context: &Context,
     mut future: Pin<&mut F>,
     task: &mut task::Context<'_>,
 ) -> Poll<F::Output> {
-    let host = context.as_ref().map(|context| &context.host).filter(|host| host.polled_by_env);
-    let Some(host) = host.cloned() else { return poll_swapped(context, future, task) };
+    let Context { host, .. } = context;
+    if !host.polled_by_env {
+        return CURRENT.set(context, || future.poll(task));
+    }
     let mut result = Poll::Pending;
     host.env.poll_handler(&mut || {
-        result = poll_swapped(context, future.as_mut(), task);
+        result = CURRENT.set(context, || future.as_mut().poll(task));
     });
     result
-}
-
-#[inline(always)]
-fn poll_swapped<F: Future + ?Sized>(
-    context: &mut Option<Context>,
-    future: Pin<&mut F>,
-    task: &mut task::Context<'_>,
-) -> Poll<F::Output> {
-    struct Swapped<'a>(&'a mut Option<Context>);
-
-    impl Drop for Swapped<'_> {
-        fn drop(&mut self) {
-            CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
-        }
-    }
-
-    CURRENT.with_borrow_mut(|current| std::mem::swap(current, context));
-    let _swapped = Swapped(context);
-    future.poll(task)
 }

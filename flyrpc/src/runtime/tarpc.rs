@@ -153,9 +153,9 @@ pub fn serve_tarpc<H: Handler>(
     request: H::Request,
 ) -> impl Future<Output = Result<<H::Request as Request>::Response, ServerError>> + Send {
     async move {
-        let mut context = Some(handler_context(&context));
+        let context = handler_context(&context);
         let mut handler = pin!(handler.handle(request));
-        Ok(poll_fn(|task| poll_in(&mut context, handler.as_mut(), task)).await)
+        Ok(poll_fn(|task| poll_in(&context, handler.as_mut(), task)).await)
     }
 }
 

@@ -170,6 +170,7 @@ impl<T> Stream for Replies<T> {
         let Replies { routed, call, context, calls: Some(calls), .. } = this else {
             unreachable!("the nodes have been selected")
         };
+        let Some(context) = context else { return calls.poll_next(routed, call, task) };
         let next = pin!(poll_fn(|task| calls.poll_next(routed, call, task)));
         poll_in(context, next, task)
     }

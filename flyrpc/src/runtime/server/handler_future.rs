@@ -56,7 +56,7 @@ impl Until {
 pub(crate) struct HandlerFuture<F> {
     /// `None` once the handler was stopped.
     handler: Option<F>,
-    context: Option<Context>,
+    context: Context,
     /// Created when the handler is first pending; most handlers never are.
     timer: Option<Pin<Box<Sleep>>>,
     until: Until,
@@ -70,7 +70,7 @@ impl<F: Future + Unpin> HandlerFuture<F> {
     pub(crate) fn new(handler: F, context: Context, until: Until) -> Self {
         HandlerFuture {
             handler: Some(handler),
-            context: Some(context),
+            context,
             timer: None,
             until,
             deadline_checked: false,
@@ -91,7 +91,7 @@ impl<F: Future + Unpin> HandlerFuture<F> {
     }
 
     fn remaining(&self) -> std::time::Duration {
-        self.context.as_ref().map(Context::remaining).unwrap_or_default()
+        self.context.remaining()
     }
 }
 
@@ -116,7 +116,7 @@ impl<F: Future + Unpin> Future for HandlerFuture<F> {
             return Poll::Ready(Ended::Expired);
         }
         let handler = Pin::new(this.handler.as_mut().expect("not polled after it was stopped"));
-        let context = &mut this.context;
+        let context = &this.context;
         match catch_unwind(AssertUnwindSafe(|| poll_in(context, handler, task))) {
             Ok(Poll::Ready(value)) => return Poll::Ready(Ended::Value(value)),
             Ok(Poll::Pending) => {}
@@ -172,7 +172,7 @@ impl RequestFuture {
 
     /// Replaces a handler of `service`, whose context was that of a request of the same node, with the
     /// handler of another request.
-    #[inline]
+    #[inline(always)]
     pub(super) fn restart(
         &mut self,
         service: &dyn Service,
@@ -182,12 +182,11 @@ impl RequestFuture {
         (attempt, deadline): (u32, Instant),
         metadata: Option<&Arc<Metadata>>,
     ) {
-        if let Some(context) = &mut self.running.context {
-            (context.attempt, context.deadline) = (attempt, deadline);
-            context.detached = until == Until::Completion;
-            if metadata.is_some() || context.metadata.is_some() {
-                context.metadata = metadata.cloned();
-            }
+        let context = &mut self.running.context;
+        (context.attempt, context.deadline) = (attempt, deadline);
+        context.detached = until == Until::Completion;
+        if metadata.is_some() || context.metadata.is_some() {
+            context.metadata = metadata.cloned();
         }
         self.running.until = until;
         self.running.timer = None;
@@ -195,7 +194,7 @@ impl RequestFuture {
         self.decode(service, method, body);
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(&mut self, service: &dyn Service, method: usize, body: &Bytes) {
         let future = self.running.handler.get_or_insert_with(|| EncodedHandler::new(pending()));
         if let Err(error) = catch_panic("decoding", || service.start(method, body, future)) {
@@ -205,8 +204,8 @@ impl RequestFuture {
 
     /// Returns the number and the deadline of the attempt.
     pub(super) fn call(&self) -> (u32, Instant) {
-        let context = self.running.context.as_ref().expect("taken only while it is polled");
-        (context.attempt, context.deadline)
+        let Context { attempt, deadline, .. } = self.running.context;
+        (attempt, deadline)
     }
 
     /// Returns whether the handler cannot be started, because its arguments could not be decoded.
@@ -216,9 +215,7 @@ impl RequestFuture {
 
     /// Sets the span of the handler, which is entered whenever the handler is polled.
     pub(super) fn set_span(&mut self, span: Option<Arc<dyn ServerSpan>>) {
-        if let Some(context) = &mut self.running.context {
-            context.span = span;
-        }
+        self.running.context.span = span;
     }
 
     /// States that the deadline has not passed just before the first poll, which saves a clock reading.
