@@ -37,6 +37,14 @@ pub(crate) struct Mark {
     shared: usize,
 }
 
+impl Shared {
+    /// Returns the number of bytes.
+    #[cold]
+    fn len(&self) -> usize {
+        self.0.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+}
+
 impl EncodedBody {
     /// Creates an empty body, to which values are appended.
     pub const fn new() -> Self {
@@ -52,14 +60,19 @@ impl EncodedBody {
     /// Returns the buffer, with whatever it contains.
     #[inline]
     pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.buffer
+        match self {
+            // Most bodies, which have nothing to drop.
+            EncodedBody { buffer, shared: None } | EncodedBody { buffer, .. } => buffer,
+        }
     }
 
     /// Returns the number of bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        let shared = self.shared().iter().map(|(_, bytes)| bytes.len());
-        self.buffer.len() + shared.sum::<usize>()
+        match &self.shared {
+            None => self.buffer.len(),
+            Some(shared) => self.buffer.len() + shared.len(),
+        }
     }
 
     /// Returns whether nothing has been appended.

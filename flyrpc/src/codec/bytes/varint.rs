@@ -37,6 +37,11 @@ pub(crate) const WORD_VALUES: u64 = 1 << 56;
 /// Encodes `value`, which is less than [`WORD_VALUES`]. Returns the bytes, the first one lowest, and their number.
 #[inline(always)]
 pub(crate) fn in_word(value: u64) -> (u64, usize) {
+    if value < 1 << 14 {
+        // Most ids.
+        let has_high = u64::from(value >= 0x80);
+        return (value & 0x7f | has_high << 7 | (value >> 7) << 8, 1 + has_high as usize);
+    }
     let length = len(value);
     // Splits groups of 28 bits, then of 14, then of 7: the reverse of `peek_word`.
     let fours = (value & 0x0fff_ffff) | ((value << 4) & 0x0fff_ffff_0000_0000);
@@ -49,7 +54,9 @@ pub(crate) fn in_word(value: u64) -> (u64, usize) {
 /// Returns the number of bytes that [`put`] appends for `value`.
 #[inline]
 pub(crate) fn len(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+    // The number of bits, less 1, divided by 7, plus 1: exact for up to 64 bits, and without a division.
+    let last = 63 - (value | 1).leading_zeros() as usize;
+    (9 * last + 73) / 64
 }
 
 /// Removes a value from the front of `from`.
@@ -70,6 +77,8 @@ pub(crate) fn peek(from: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     match from {
         // Most lengths, methods and flags.
         [byte @ ..0x80, ..] => Ok(Some((u64::from(*byte), 1))),
+        // Most ids.
+        [low, high @ ..0x80, ..] => Ok(Some((u64::from(low & 0x7f) | u64::from(*high) << 7, 2))),
         _ => match from.first_chunk().and_then(|bytes| peek_word(*bytes)) {
             Some(found) => Ok(Some(found)),
             None => peek_bytes(from),

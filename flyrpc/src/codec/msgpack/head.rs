@@ -4,6 +4,12 @@ use rmp::Marker;
 
 use super::error::{CodecError, Result};
 
+/// The marker of a string of at most [`SHORT_STR`] bytes, to which its length is added.
+const FIX_STR: u8 = 0xa0;
+
+/// Upper bound on the length of a string whose head is one byte.
+const SHORT_STR: usize = 31;
+
 /// The kinds of values whose encoding begins with a length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -30,7 +36,12 @@ impl Head {
             )));
         };
         let (short, of8, of16, of32) = match kind {
-            Kind::Str => (Some((0xa0, 31)), Some(Marker::Str8), Marker::Str16, Marker::Str32),
+            Kind::Str => (
+                Some((FIX_STR, SHORT_STR as u32)),
+                Some(Marker::Str8),
+                Marker::Str16,
+                Marker::Str32,
+            ),
             Kind::Bytes => (None, Some(Marker::Bin8), Marker::Bin16, Marker::Bin32),
             Kind::Array => (Some((0x90, 15)), None, Marker::Array16, Marker::Array32),
             Kind::Map => (Some((0x80, 15)), None, Marker::Map16, Marker::Map32),
@@ -64,6 +75,13 @@ impl Head {
 
 #[inline]
 pub(crate) fn write_str(text: &str, to: &mut Vec<u8>) -> Result<()> {
+    if text.len() <= SHORT_STR {
+        // Once for both parts.
+        to.reserve(1 + SHORT_STR);
+        to.push(FIX_STR | text.len() as u8);
+        to.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
     Head::new(Kind::Str, text.len())?.write(to);
     to.extend_from_slice(text.as_bytes());
     Ok(())

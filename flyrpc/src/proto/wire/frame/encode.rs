@@ -18,6 +18,12 @@ pub(crate) fn put_request(
     body: Body<'_>,
     to: &mut Vec<u8>,
 ) -> usize {
+    if fields.is_empty()
+        && let Body::Whole(body) = body
+        && let Some(kind_at) = put_short_request(head, body, to)
+    {
+        return kind_at;
+    }
     let mut flags = 0;
     flags |= if head.primary { flag::PRIMARY } else { 0 };
     flags |= if head.attempt != 1 { flag::ATTEMPT } else { 0 };
@@ -47,6 +53,52 @@ pub(crate) fn put_request(
     }
     put_body(body, to);
     kind_at
+}
+
+/// Appends a request like most: short, a first attempt, and of one of the first methods. This takes fewer instructions
+/// than writing one number after the other. Returns the offset of its kind byte, or `None` if the request is not
+/// like that.
+#[inline]
+fn put_short_request(head: &RequestHead, body: &[u8], to: &mut Vec<u8>) -> Option<usize> {
+    /// Ids of up to 6 bytes, so that a word contains the id, the method and the flags.
+    const IDS: u64 = 1 << 42;
+    /// Room for the length, the kind and three words, and more than that, so that no bounds are checked.
+    const MAX: usize = 40;
+    let &RequestHead { id, method, primary, attempt, stamp, timeout } = head;
+    let is_usual = attempt == 1 && id.0 < IDS && method.0 < 0x80;
+    if !is_usual || (stamp | timeout) >= varint::WORD_VALUES {
+        return None;
+    }
+    let (id, id_length) = varint::in_word(id.0);
+    let (stamp, stamp_length) = varint::in_word(stamp);
+    let (timeout, timeout_length) = varint::in_word(timeout);
+    let flags = if primary { flag::PRIMARY } else { 0 };
+    let first = id | (method.0 | flags << 8) << (8 * id_length);
+    // The masks change nothing. They show that the words are inside of the array.
+    let stamp_at = (4 + id_length) & 0xf;
+    let timeout_at = (stamp_at + stamp_length) & 0x1f;
+    let end = timeout_at + timeout_length;
+    let total = end - 1 + body.len();
+    if total >= 0x80 {
+        return None;
+    }
+    let mut bytes = [0; MAX];
+    bytes[..2].copy_from_slice(&[total as u8, kind::REQUEST]);
+    put_word(first, &mut bytes, 2);
+    put_word(stamp, &mut bytes, stamp_at);
+    put_word(timeout, &mut bytes, timeout_at);
+    // Once for both parts.
+    to.reserve(MAX + body.len());
+    let start = to.len();
+    to.extend_from_slice(&bytes);
+    to.truncate(start + end);
+    to.extend_from_slice(body);
+    Some(start + 1)
+}
+
+#[inline(always)]
+fn put_word(word: u64, to: &mut [u8], at: usize) {
+    to[at..][..size_of::<u64>()].copy_from_slice(&word.to_le_bytes());
 }
 
 /// Appends a reply; the chunks of a chunked body must follow.

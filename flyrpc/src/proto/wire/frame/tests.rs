@@ -49,6 +49,41 @@ fn requests_round_trip() {
 }
 
 #[test]
+fn requests_of_all_sizes_consist_of_the_same_numbers_in_their_shortest_form() {
+    let numbers = [0, 0x7f, 0x80, 0x3fff, 0x4000, (1 << 42) - 1, 1 << 42, (1 << 56) - 1, u64::MAX];
+    let body = [7; 0x80];
+    for (at, &id) in numbers.iter().enumerate() {
+        // Each number with each of the others, and with many lengths around that of the longest short request.
+        for shift in 0..numbers.len() {
+            let number = |factor: usize| numbers[(at + factor * shift) % numbers.len()];
+            let (stamp, timeout, id) = (number(1), number(2), RequestId(id));
+            for (primary, attempt) in [(false, 1), (true, 1), (false, 2)] {
+                let method = MethodIndex(number(4));
+                let head = RequestHead { id, method, primary, attempt, stamp, timeout };
+                for length in (0..body.len()).step_by(1 + 30 * (shift % 2)) {
+                    let body = &body[..length];
+                    let mut to = vec![0xff];
+                    let kind_at = put_request(&head, b"", Body::Whole(body), &mut to);
+                    let mut content = vec![kind::REQUEST];
+                    let flags = if primary { flag::PRIMARY } else { 0 };
+                    let flags = if attempt == 1 { flags } else { flags | flag::ATTEMPT };
+                    let attempt = (attempt != 1).then_some(attempt);
+                    let head = [id.0, method.0, flags].into_iter().chain(attempt);
+                    for number in head.chain([stamp, timeout]) {
+                        varint::put(number, &mut content);
+                    }
+                    content.extend_from_slice(body);
+                    let mut expected = vec![0xff];
+                    varint::put_prefixed(&content, &mut expected);
+                    assert_eq!(to, expected, "{id:?}, {length} bytes");
+                    assert_eq!(kind_at, expected.len() - content.len());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn other_frames_round_trip() {
     type Put = fn(&mut Vec<u8>);
     let frames: [(Put, Frame<'_>); 11] = [
