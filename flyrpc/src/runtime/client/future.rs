@@ -352,6 +352,7 @@ impl QueuedCall {
     }
 
     /// Returns the response, or what happened to the attempt instead of a reply.
+    #[inline(always)]
     fn poll<R: Request>(
         &mut self,
         task: &mut Task<'_>,

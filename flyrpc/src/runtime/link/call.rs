@@ -58,7 +58,7 @@ impl Link {
     /// Queues a call with the time that `remaining` states, for the task of `waker` at `now`, if the link
     /// is open and its outbox has room. If this returns `None`, no byte of the call is sent later. A long
     /// `body` is moved out, and a short one is copied.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_send(
         self: &Arc<Self>,
         call: OutboundCall<'_>,

@@ -45,6 +45,7 @@ impl Endpoint for Arc<Link> {
         self.user_services()
     }
 
+    #[inline]
     fn compats(&self, caller: &CallerTrait) -> &Compats {
         self.picked.compats.get(caller, &self.peer.node)
     }

@@ -271,7 +271,15 @@ impl Link {
 
     /// Ends a link that both ends are draining, once nothing is in flight. The outbox is checked
     /// last, because the last reply is written after its request is finished.
+    #[inline]
     pub(super) fn end_if_drained(&self) {
+        if self.picked.lifecycle.is_draining_at_both_ends() {
+            self.end_if_idle();
+        }
+    }
+
+    #[cold]
+    fn end_if_idle(&self) {
         let finished = self.waits_for_nothing() && self.inbound().is_empty();
         // The writer calls this again after writing the last replies.
         if finished && self.outbox().is_idle() {

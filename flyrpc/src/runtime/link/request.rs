@@ -188,12 +188,12 @@ impl InboundRequest {
         self.id
     }
 
-    /// The node that sent it.
     /// What is known about the caller beyond its claims.
     pub(crate) fn origin(&self) -> Origin {
         self.link.origin()
     }
 
+    /// The node that sent it.
     pub(crate) fn caller(&self) -> &NodeInfo {
         self.link.peer()
     }
@@ -205,7 +205,7 @@ impl InboundRequest {
 
     /// Whether the request should still be started: it was not canceled, and the link has not
     /// ended. It was certainly not canceled while the link counted [`cancellations`](Link::cancellations).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_wanted(&self, cancellations: u32) -> bool {
         let unchanged = self.link.cancellations() == cancellations && !self.link.has_ended();
         unchanged || self.link.inbound().is_wanted(self.id)

@@ -225,7 +225,7 @@ impl Outbox {
     }
 
     /// Appends a request with its encoded fields and its body. A long body is moved out of `body`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn request(
         &mut self,
         head: &RequestHead,
@@ -248,7 +248,7 @@ impl Outbox {
     }
 
     /// Appends a short reply.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reply(&mut self, id: RequestId, body: &[u8]) {
         debug_assert!(body.len() <= INLINE_BODY_MAX);
         self.single_chunks = SINGLE_CHUNKS;
