@@ -99,12 +99,13 @@ pub fn unsealed(bytes: &[u8]) {
     }
 }
 
-/// Opens records after changing one byte. The first three bytes of the input are the position and the change, and
-/// the fourth one is the number of bytes that arrive together.
+/// Opens records after changing one byte. The first three bytes of the input are the position and the change, the
+/// fourth one is the number of bytes that arrive together, and the fifth one states from how many missing bytes on a record
+/// is opened in a body, if it is odd.
 pub fn record(bytes: &[u8]) {
     let mut raw = Records::new(Opener::new(&[7; 32]), bytes.to_vec());
     assert_ne!(raw.open_next(|_| {}), Ok(true), "nobody knows the key");
-    let [low, high, change, step, content @ ..] = bytes else { return };
+    let [low, high, change, step, in_body, content @ ..] = bytes else { return };
     let mut sealer = Sealer::new(&[7; 32]);
     let mut stream = Vec::new();
     for part in content.chunks(CONTENT_MAX.min(usize::from(*step) * 97 + 1)) {
@@ -115,19 +116,38 @@ pub fn record(bytes: &[u8]) {
         *byte ^= change;
     }
     let mut records = Records::new(Opener::new(&[7; 32]), Vec::new());
-    let mut received = Vec::new();
+    let (mut received, mut body) = (Vec::new(), Vec::new());
     'read: for mut piece in stream.chunks(usize::from(*step) + 1) {
         while !piece.is_empty() {
-            let mut room = records.room(64, false);
-            let part = piece.len().min(room.remaining_mut());
-            room.put_slice(&piece[..part]);
+            let part = match records.left_in_body() {
+                Some(left @ 1..) => {
+                    let part = piece.len().min(left);
+                    body.extend_from_slice(&piece[..part]);
+                    records.on_read_in_body(part);
+                    part
+                }
+                Some(0) | None => {
+                    let mut room = records.room(64, false);
+                    let part = piece.len().min(room.remaining_mut());
+                    room.put_slice(&piece[..part]);
+                    part
+                }
+            };
             piece = &piece[part..];
+            match records.open_in_body(&mut body) {
+                Ok(Some(length)) => received.extend_from_slice(&body[body.len() - length..]),
+                Ok(None) => {}
+                Err(_) => break 'read,
+            }
             loop {
                 match records.open_next(|content| received.extend_from_slice(content)) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(_) => break 'read,
                 }
+            }
+            if in_body % 2 == 1 {
+                records.begin_in_body(&mut body, CONTENT_MAX, usize::from(in_body / 2));
             }
         }
     }
