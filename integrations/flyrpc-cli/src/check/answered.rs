@@ -3,6 +3,7 @@
 use flyrpc::operations::PeerReport;
 
 use super::{
+    cluster,
     failed::{SAME_CLUSTER, SHARED_VERSION},
     observe::{Advertised, Answered, Observed, is_first_dial, is_forward},
     stages::{FIRST_DIAL, Stage, view},
@@ -31,7 +32,7 @@ pub(super) fn stages_of_node(observed: &Observed, node: &Answered) -> Vec<Stage>
         Stage::passed("connect", connected),
         Stage::passed("flyrpc", flyrpc),
         Stage::passed("key", key),
-        cluster(observed, node),
+        cluster_name(observed, node),
         version(observed, node),
         clock(observed, node),
         udp(observed, node),
@@ -43,7 +44,7 @@ pub(super) fn stages_of_node(observed: &Observed, node: &Answered) -> Vec<Stage>
     ]
 }
 
-fn cluster(observed: &Observed, node: &Answered) -> Stage {
+fn cluster_name(observed: &Observed, node: &Answered) -> Stage {
     let cluster = &node.report.cluster;
     match observed.other() {
         Some(asked) if asked.report.cluster != *cluster => {
@@ -213,7 +214,8 @@ fn primary(observed: &Observed, node: &Answered) -> Stage {
         }
     };
     if differing.is_empty() {
-        return Stage::passed("primary", primary.to_string());
+        return cluster::without_primary(observed, node)
+            .unwrap_or_else(|| Stage::passed("primary", primary.to_string()));
     }
     let detail = format!("{primary}, but {}", differing.join(", "));
     Stage::failed(
@@ -269,6 +271,9 @@ fn services(observed: &Observed, node: &Answered) -> Stage {
 }
 
 fn listed(observed: &Observed, node: &Answered) -> Stage {
+    if let Some(alone) = cluster::alone(observed, node) {
+        return alone;
+    }
     let asked = match (&observed.asked, observed.other()) {
         (Err(why), _) => return Stage::unknown("listed", format!("no node was asked: {why}")),
         (Ok(_), None) => {

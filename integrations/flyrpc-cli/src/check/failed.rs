@@ -1,9 +1,14 @@
 //! The stages of a node that could not be reached.
 
+use flyrpc::{NodeId, NodeInfo, operations::NodeReport};
+
 use super::{
     observe::Observed,
     stages::{Stage, view},
 };
+
+/// Upper bound on the names of nodes in a message.
+const MAX_NAMES: usize = 20;
 
 /// The remedy for a node of another cluster.
 pub(super) const SAME_CLUSTER: &str = "set FLYRPC_CLUSTER to the same name on both nodes";
@@ -22,8 +27,14 @@ pub(super) fn stages_until_failure(
     let addrs = match &observed.addrs {
         Ok(addrs) => addrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         Err(why) => {
-            let remedy =
-                format!("correct `{}`, or the name service of this machine", observed.target);
+            let target = &observed.target;
+            let remedy = format!("correct `{target}`, or the name service of this machine");
+            let why = match observed.other() {
+                Some(asked) if !target.contains(':') => {
+                    format!("{}; {why}", known_names(&asked.report, target))
+                }
+                _ => why.clone(),
+            };
             return vec![Stage::failed("name", "name unknown", why, remedy)];
         }
     };
@@ -45,6 +56,14 @@ pub(super) fn stages_until_failure(
             stages.push(Stage::unknown("cluster", ""));
             Stage::failed("version", "other version", message, SHARED_VERSION)
         }
+        "OTHER_NODE" => {
+            stages.extend(["connect", "flyrpc", "key"].map(|name| Stage::passed(name, "")));
+            let remedy = format!(
+                "check the node that answers with `flyrpc check {at}`: the one that was expected was restarted or moved, or \
+                 {at} leads to another machine from here"
+            );
+            Stage::failed("listed", "other node", message, remedy)
+        }
         _ => {
             stages.push(Stage::passed("connect", ""));
             not_flyrpc(kind, message, at)
@@ -53,6 +72,43 @@ pub(super) fn stages_until_failure(
     stages.push(failed);
     with_view(observed, &mut stages);
     stages
+}
+
+/// The stage of a node that the one that was asked does not know.
+pub(super) fn unknown_node(observed: &Observed) -> Stage {
+    let detail = observed
+        .other()
+        .map(|asked| known_names(&asked.report, &observed.target))
+        .unwrap_or_default();
+    let remedy = "correct the name, or see the logs of the node: it has stopped, is frozen or is cut off. A node leaves the lists \
+        of others some seconds after it stops answering; `flyrpc check HOST:PORT` dials it directly";
+    Stage::failed("name", "unknown node", detail, remedy)
+}
+
+/// Describes that a node does not know another one, and which ones it knows.
+fn known_names(report: &NodeReport, target: &str) -> String {
+    let by = report.node.name();
+    let peers = report.peers.iter().filter(|peer| peer.state != "left");
+    let nodes: Vec<&NodeInfo> =
+        peers.filter_map(|peer| peer.node.as_ref()).chain([&report.node]).collect();
+    let mut names: Vec<&str> = nodes.iter().map(|node| node.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let more = match names.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.truncate(MAX_NAMES);
+    let names = names.join(", ");
+    let Ok(id) = target.parse::<NodeId>() else {
+        return format!("{by} knows no node of the name `{target}`; it knows {names}{more}");
+    };
+    let now: Vec<String> = nodes
+        .iter()
+        .filter(|node| node.name() == id.name())
+        .map(|node| format!("; {} is now {}", id.name(), node.id()))
+        .collect();
+    format!("{by} knows no node with the id {id}; it knows {names}{more}{}", now.concat())
 }
 
 fn no_connection(kind: &str, message: &str, at: &str) -> Stage {

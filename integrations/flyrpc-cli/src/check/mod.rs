@@ -1,10 +1,13 @@
 //! `flyrpc check`: why a node is not seen or not called.
 //!
-//! [`observe`] gathers facts, [`stages`] judges them with [`failed`] and [`answered`], and [`render`] shows the
-//! result. Only the first one connects to anything.
+//! [`observe`] gathers facts with [`dial`], [`stages`] judges them with [`failed`], [`answered`] and [`cluster`], and
+//! [`render`] shows the result. Only the first two connect to anything.
 
 mod answered;
+mod cluster;
+mod dial;
 mod failed;
+mod noting_env;
 mod observe;
 mod render;
 mod stages;
@@ -23,7 +26,7 @@ pub(crate) async fn run(
     target: Option<&str>,
     ascii: bool,
 ) -> Result<u8, Failure> {
-    let observed = observe::observe(options, target).await;
+    let observed = observe::observe(options, target).await?;
     let checks: Vec<stages::Check> = observed.iter().map(stages::judge).collect();
     if options.json {
         print_json(&checks);

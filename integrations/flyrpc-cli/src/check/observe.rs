@@ -1,21 +1,25 @@
 //! Gathers what is known about a node.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::net::SocketAddr;
 
 use flyrpc::{
     Keyring, NodeId, NodeInfo,
-    operations::{NodeReport, PeerReport, Visitor},
+    operations::{NodeReport, PeerReport},
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{Either, select},
+    stream,
+};
 
-use super::answered::peer_of;
+use super::{
+    answered::peer_of,
+    dial::{Asked, Deadline, NoAnswer, ask, dial_advertised, status},
+};
 use crate::{
-    exit::error_message,
+    exit::Failure,
     options::Options,
-    session::{is_linked, resolve},
+    session::{find_node, is_linked},
 };
 
 /// Upper bound on the peers that are observed at the same time.
@@ -23,7 +27,7 @@ const CONCURRENT: usize = 8;
 
 /// A node sends the same report again for this long, in seconds (`REUSE_FOR` in `flyrpc`). It contains the time at which it was
 /// made.
-const MAX_REPORT_AGE: f64 = 0.1;
+pub(super) const MAX_REPORT_AGE: f64 = 0.1;
 
 /// What is known about a node.
 #[derive(Debug)]
@@ -39,6 +43,16 @@ pub(crate) struct Observed {
     pub(crate) asked: Result<Answered, String>,
     /// What answers at the address that the node advertises, if it was reached at another one.
     pub(crate) advertised: Advertised,
+    /// What answers this machine at the address of a node that was reached only through the node that was asked.
+    pub(crate) impostor: Option<Impostor>,
+}
+
+/// Another program at the address of a node, in the network of this machine.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Impostor {
+    pub(crate) addr: SocketAddr,
+    /// What it sent, or which node it is.
+    pub(crate) response: String,
 }
 
 /// What answered at the address.
@@ -53,6 +67,8 @@ pub(crate) enum Answer {
     },
     /// It was not dialed: the node that was asked is dialing it for the first time.
     Dialing,
+    /// It was not dialed: the node that was asked knows no node of this name or id, and it is no address.
+    UnknownNode,
 }
 
 /// A node that answered.
@@ -126,10 +142,17 @@ fn at<'a>(report: &'a NodeReport, addrs: &[SocketAddr]) -> Option<&'a PeerReport
 }
 
 /// Observes the target. Without one, observes the node at `--addr`, and every peer that it lists as not callable.
-pub(crate) async fn observe(options: &Options, target: Option<&str>) -> Vec<Observed> {
-    let asked = ask(options, &options.addr).await;
-    match (target, &asked) {
-        (Some(target), Ok(known)) => vec![observe_target(options, target, known).await],
+///
+/// # Errors
+///
+/// If several nodes have the name that was given.
+pub(crate) async fn observe(
+    options: &Options,
+    target: Option<&str>,
+) -> Result<Vec<Observed>, Failure> {
+    let asked = ask(options, &options.addr, Deadline::of(options)).await;
+    Ok(match (target, &asked) {
+        (Some(target), Ok(known)) => vec![observe_target(options, target, known).await?],
         (Some(target), Err(failed)) => observe_alone(options, target, failed).await,
         (None, Ok(known)) => {
             let mut all = vec![observe_asked(options, known).await];
@@ -137,32 +160,75 @@ pub(crate) async fn observe(options: &Options, target: Option<&str>) -> Vec<Obse
             all
         }
         (None, Err(failed)) => vec![observe_failed(options, failed)],
-    }
+    })
 }
 
 /// Observes a target that is the name, the id or the address of a node.
-async fn observe_target(options: &Options, target: &str, asked: &Asked) -> Observed {
+async fn observe_target(
+    options: &Options,
+    target: &str,
+    asked: &Asked,
+) -> Result<Observed, Failure> {
     let report = &asked.answered.report;
-    let is_it = |node: &NodeInfo| node.name() == target || node.id().to_string() == target;
-    if is_it(&report.node) {
-        return observe_asked(options, asked).await;
+    let found = match find_node(report, target) {
+        Ok(id) => Some(id),
+        Err(Failure::NoNode(_)) => None,
+        Err(several) => return Err(several),
+    };
+    let Some(id) = found else {
+        if is_bare_name(target) {
+            return Ok(observe_unknown(options, target, asked));
+        }
+        return Ok(observe_addr(options, target.to_owned(), target, asked).await);
+    };
+    if id == *report.node.id() {
+        return Ok(observe_asked(options, asked).await);
     }
-    let named = |peer: &&PeerReport| peer.node.as_ref().is_some_and(is_it);
-    let found: Vec<&PeerReport> = report.peers.iter().filter(named).collect();
-    let peer = found.iter().find(|peer| is_linked(peer)).or(found.first());
-    let addr = peer.map_or_else(|| target.to_owned(), |peer| peer.addr.to_string());
-    observe_addr(options, target.to_owned(), &addr, asked).await
+    Ok(match report.peers.iter().find(|peer| has_id(peer, &id)) {
+        Some(peer) => observe_peer(options, target.to_owned(), &id, peer, asked).await,
+        None => observe_unknown(options, target, asked),
+    })
+}
+
+/// Whether a text can only be the name of a node: a host without a port is looked up only if its name contains a dot.
+fn is_bare_name(text: &str) -> bool {
+    !text.contains([':', '.'])
+}
+
+fn observe_unknown(options: &Options, target: &str, asked: &Asked) -> Observed {
+    let answer = Answer::UnknownNode;
+    Observed { answer, ..not_dialed(options, target.to_owned(), asked) }
+}
+
+/// The facts about a target before it is dialed.
+fn not_dialed(options: &Options, target: String, asked: &Asked) -> Observed {
+    Observed {
+        target,
+        addrs: Ok(Vec::new()),
+        answer: Answer::Dialing,
+        keys: keys(options),
+        asked: Ok(asked.answered.clone()),
+        advertised: Advertised::NotTried,
+        impostor: None,
+    }
 }
 
 /// Observes a target without the view of another node.
 async fn observe_alone(options: &Options, target: &str, failed: &NoAnswer) -> Vec<Observed> {
-    let dialed = ask(options, target).await;
+    let deadline = Deadline::of(options);
+    let dialed = ask(options, target, deadline).await;
     let mut all = Vec::new();
     // It may be the name of a node, which is unknown without the node that was to be asked.
-    if !target.contains(':') && dialed.is_err() {
+    if !target.contains(':')
+        && let Err(no_answer) = &dialed
+    {
         all.push(observe_failed(options, failed));
+        if no_answer.addrs.is_err() && is_bare_name(target) {
+            return all;
+        }
     }
-    all.push(observed(options, target.to_owned(), dialed, Err(failed.message())).await);
+    let asked = Err(failed.message());
+    all.push(observed(options, target.to_owned(), dialed, asked, deadline).await);
     all
 }
 
@@ -170,24 +236,20 @@ async fn observe_doubtful(options: &Options, asked: &Asked) -> Vec<Observed> {
     let doubtful = asked.answered.report.peers.iter().filter(|peer| is_doubtful(peer));
     let observed = stream::iter(doubtful).map(|peer| async move {
         let addr = peer.addr.to_string();
-        let name = peer.node.as_ref().map_or_else(|| addr.clone(), |node| node.id().to_string());
-        if is_first_dial(peer) {
-            return Observed {
-                target: name,
-                addrs: Ok(vec![peer.addr]),
-                answer: Answer::Dialing,
-                keys: keys(options),
-                asked: Ok(asked.answered.clone()),
-                advertised: Advertised::NotTried,
-            };
+        match peer.node.as_ref().map(NodeInfo::id) {
+            Some(id) => observe_peer(options, id.to_string(), id, peer, asked).await,
+            None if is_first_dial(peer) => {
+                let addrs = Ok(vec![peer.addr]);
+                Observed { addrs, ..not_dialed(options, addr, asked) }
+            }
+            None => observe_addr(options, addr.clone(), &addr, asked).await,
         }
-        observe_addr(options, name, &addr, asked).await
     });
     observed.buffered(CONCURRENT).collect().await
 }
 
 /// Whether a peer should be checked: calls may not reach it.
-fn is_doubtful(peer: &PeerReport) -> bool {
+pub(crate) fn is_doubtful(peer: &PeerReport) -> bool {
     // A seed may lead to the node itself, as behind a load balancer.
     if peer.state == "left" || kind_of_reason(&peer.reason) == Some("ITSELF") {
         return false;
@@ -201,112 +263,21 @@ pub(crate) fn is_first_dial(peer: &PeerReport) -> bool {
     peer.node.is_none() && is_new && peer.reason.is_empty()
 }
 
-/// A node that answered, and the connection to it.
-struct Asked {
-    visitor: Visitor,
-    addrs: Vec<SocketAddr>,
-    answered: Answered,
-}
-
-/// Why nothing answered.
-#[derive(Clone)]
-struct NoAnswer {
-    addrs: Result<Vec<SocketAddr>, String>,
-    kind: String,
-    message: String,
-    keys: Vec<String>,
-}
-
-impl NoAnswer {
-    fn message(&self) -> String {
-        match &self.addrs {
-            Err(why) => why.clone(),
-            Ok(_) => format!("{} ({})", self.message, self.kind),
-        }
-    }
-}
-
-/// A connection that does not become a link has timeouts of its own, whose errors say more. One of them is as long as the
-/// default of `--timeout`, so this is added to it.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// Connects to an address and asks the node there.
-async fn ask(options: &Options, addr: &str) -> Result<Asked, NoAnswer> {
-    let failed = |addrs: &Result<Vec<SocketAddr>, String>, kind: &str, message: String| NoAnswer {
-        addrs: addrs.clone(),
-        kind: kind.to_owned(),
-        message,
-        keys: Vec::new(),
-    };
-    let timeout = options.timeout;
-    let addrs = tokio::time::timeout(timeout, resolve(addr)).await;
-    let addrs = addrs.unwrap_or_else(|_| Err(format!("`{addr}` was not found within {timeout:?}")));
-    let Ok(found) = &addrs else { return Err(failed(&addrs, "NAME", String::new())) };
-    let mut last = None;
-    for reached in found {
-        let visitor = Visitor::connect(*reached, options.visit());
-        let visitor = match tokio::time::timeout(timeout + GRACE, visitor).await {
-            Ok(Ok(visitor)) => visitor,
-            Ok(Err(error)) => {
-                let keys = error.keys().iter().map(ToString::to_string).collect();
-                let (kind, message) = (error.kind(), error_message(&error));
-                last = Some(NoAnswer { keys, ..failed(&addrs, kind, message) });
-                continue;
-            }
-            Err(_elapsed) => {
-                last = Some(failed(&addrs, "TIMEOUT", format!("no answer within {timeout:?}")));
-                continue;
-            }
-        };
-        let answered = status(options, &visitor, None).await;
-        let answered = answered.map_err(|message| failed(&addrs, "STATUS", message))?;
-        let answered = Answered {
-            reached: Some(*reached),
-            sealed: visitor.sealed_with().map(|key| key.to_string()),
-            ..answered
-        };
-        return Ok(Asked { visitor, addrs: found.clone(), answered });
-    }
-    Err(last.expect("a name has at least one address"))
-}
-
-/// Asks a node, through the one that the visitor is connected to.
-async fn status(
-    options: &Options,
-    visitor: &Visitor,
-    node: Option<&NodeId>,
-) -> Result<Answered, String> {
-    let (begin, wall) = (Instant::now(), unix_time());
-    let report = tokio::time::timeout(options.timeout, visitor.status(node)).await;
-    let report = match report {
-        Ok(Ok(report)) => report,
-        Ok(Err(error)) => return Err(format!("{}: {error}", error.kind)),
-        Err(_elapsed) => return Err(format!("no answer within {:?}", options.timeout)),
-    };
-    let took = begin.elapsed().as_secs_f64();
-    // It read its clock in the middle of the time in which the answer can have been made.
-    let clock = report.unix_time - (wall + (took - MAX_REPORT_AGE) / 2.0);
-    Ok(Answered { report, reached: None, took, clock, sealed: None })
-}
-
-fn unix_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
 async fn observe_asked(options: &Options, asked: &Asked) -> Observed {
     Observed {
         target: options.addr.clone(),
         addrs: Ok(asked.addrs.clone()),
         answer: Answer::Node(Box::new(asked.answered.clone())),
         keys: keys(options),
-        advertised: dial_advertised(options, &asked.answered).await,
+        advertised: dial_advertised(options, &asked.answered, Deadline::of(options)).await,
         asked: Ok(asked.answered.clone()),
+        impostor: None,
     }
 }
 
 /// Describes why the node that was to be asked did not answer.
 fn observe_failed(options: &Options, failed: &NoAnswer) -> Observed {
-    let NoAnswer { addrs, kind, message, keys: theirs } = failed.clone();
+    let NoAnswer { addrs, kind, message, keys: theirs, .. } = failed.clone();
     Observed {
         target: options.addr.clone(),
         addrs,
@@ -314,24 +285,97 @@ fn observe_failed(options: &Options, failed: &NoAnswer) -> Observed {
         keys: keys(options),
         asked: Err(failed.message()),
         advertised: Advertised::NotTried,
+        impostor: None,
     }
 }
 
 /// Observes an address, from here and from the node that was asked.
 async fn observe_addr(options: &Options, target: String, addr: &str, asked: &Asked) -> Observed {
-    let dialed = ask(options, addr).await;
-    let observed = observed(options, target, dialed, Ok(asked.answered.clone())).await;
+    let deadline = Deadline::of(options);
+    let dialed = ask(options, addr, deadline).await;
+    let known = Ok(asked.answered.clone());
+    let observed = observed(options, target, dialed, known, deadline).await;
     let Answer::Failed { kind, .. } = &observed.answer else { return observed };
-    if !matches!(&**kind, "CONNECT" | "CONNECT_TIMEOUT" | "TIMEOUT") {
+    if !is_no_connection(kind) {
         return observed;
     }
     // This machine may not be in the network of the nodes.
     let Some(peer) = observed.peer().cloned() else { return observed };
     if let Some(node) = peer.node.as_ref().filter(|_| is_linked(&peer))
-        && let Ok(answered) = status(options, &asked.visitor, Some(node.id())).await
+        && let Ok(answered) = status(&asked.visitor, Some(node.id()), Deadline::of(options)).await
     {
         return Observed { answer: Answer::Node(Box::new(answered)), ..observed };
     }
+    as_reported(observed, &peer, asked)
+}
+
+/// Observes a node that the one that was asked knows, from here and from that node.
+async fn observe_peer(
+    options: &Options,
+    target: String,
+    id: &NodeId,
+    peer: &PeerReport,
+    asked: &Asked,
+) -> Observed {
+    let deadline = Deadline::of(options);
+    let addr = peer.addr.to_string();
+    let dial = Box::pin(ask(options, &addr, deadline));
+    let by_link = Box::pin(async {
+        if is_linked(peer) { status(&asked.visitor, Some(id), deadline).await.ok() } else { None }
+    });
+    // A node that is frozen answers neither of them, so they share the time.
+    let (dialed, by_link) = match select(dial, by_link).await {
+        Either::Left((Ok(dialed), _)) if dialed.is(id) => (Ok(dialed), None),
+        Either::Left((dialed, by_link)) => (dialed, by_link.await),
+        Either::Right((by_link, dial)) => (dial.await, by_link),
+    };
+    let impostor = Impostor::of(id, peer, &dialed);
+    if let Some(answered) = by_link
+        && (impostor.is_some() || dialed.as_ref().is_err_and(|it| is_no_connection(&it.kind)))
+    {
+        let answer = Answer::Node(Box::new(answered));
+        let addrs = Ok(vec![peer.addr]);
+        return Observed { addrs, answer, impostor, ..not_dialed(options, target, asked) };
+    }
+    let is_named = target == id.name();
+    let dialed = match dialed {
+        // It may have been restarted since the other node was asked.
+        Ok(other) if !other.is(id) && !(is_named && other.name() == target) => {
+            Err(other.instead_of(id))
+        }
+        dialed => dialed,
+    };
+    let known = Ok(asked.answered.clone());
+    let observed = observed(options, target, dialed, known, deadline).await;
+    match &observed.answer {
+        Answer::Failed { kind, .. } if is_no_connection(kind) => as_reported(observed, peer, asked),
+        _ => observed,
+    }
+}
+
+impl Impostor {
+    /// Returns what else than the node responded at its address, if it was something else.
+    fn of(id: &NodeId, peer: &PeerReport, dialed: &Result<Asked, NoAnswer>) -> Option<Self> {
+        let response = match dialed {
+            Ok(other) if other.is(id) => return None,
+            Ok(other) => other.to_string(),
+            Err(failed) if failed.node.as_ref() == Some(id) => return None,
+            Err(failed) if is_no_connection(&failed.kind) => return None,
+            // It responds with the keys of the node, so it is the node.
+            Err(failed) if !failed.keys.is_empty() && failed.keys == peer.keys => return None,
+            Err(failed) => failed.message(),
+        };
+        Some(Impostor { addr: peer.addr, response })
+    }
+}
+
+/// Whether no connection was opened.
+fn is_no_connection(kind: &str) -> bool {
+    matches!(kind, "CONNECT" | "CONNECT_TIMEOUT" | "TIMEOUT")
+}
+
+/// Replaces the error of a dial that failed from here by what the node that was asked reports, if that says more.
+fn as_reported(observed: Observed, peer: &PeerReport, asked: &Asked) -> Observed {
     match kind_of_reason(&peer.reason) {
         Some(kind) if kind != "CONNECT" => {
             let by = asked.answered.report.node.name();
@@ -367,46 +411,18 @@ async fn observed(
     target: String,
     dialed: Result<Asked, NoAnswer>,
     asked: Result<Answered, String>,
+    deadline: Deadline,
 ) -> Observed {
     let (addrs, answer, advertised) = match dialed {
         Ok(Asked { addrs, answered, .. }) => {
-            let advertised = dial_advertised(options, &answered).await;
+            let advertised = dial_advertised(options, &answered, deadline).await;
             (Ok(addrs), Answer::Node(Box::new(answered)), advertised)
         }
-        Err(NoAnswer { addrs, kind, message, keys }) => {
+        Err(NoAnswer { addrs, kind, message, keys, .. }) => {
             (addrs, Answer::Failed { kind, message, keys }, Advertised::NotTried)
         }
     };
-    Observed { target, addrs, answer, keys: keys(options), asked, advertised }
-}
-
-/// Dials the address that a node advertises, if it was reached at another one.
-async fn dial_advertised(options: &Options, node: &Answered) -> Advertised {
-    let addr = node.report.node.addr();
-    let Some(reached) = node.reached.filter(|reached| *reached != addr) else {
-        return Advertised::NotTried;
-    };
-    if is_forward(reached, addr) {
-        return Advertised::NotTried;
-    }
-    let visitor = Visitor::connect(addr, options.visit());
-    match tokio::time::timeout(options.timeout, visitor).await {
-        Ok(Ok(visitor)) if visitor.node().id() == node.report.node.id() => Advertised::SameNode,
-        Ok(Ok(visitor)) => Advertised::Other(format!("{} answers there", visitor.node())),
-        Ok(Err(error)) if is_no_answer(error.kind()) => {
-            Advertised::Unreachable(error_message(&error))
-        }
-        Ok(Err(error)) => Advertised::Other(error_message(&error)),
-        Err(_elapsed) => Advertised::Unreachable(format!("no answer within {:?}", options.timeout)),
-    }
-}
-
-/// Whether nothing answered. A proxy or a firewall on the path may accept a connection and not answer, or close it.
-fn is_no_answer(kind: &str) -> bool {
-    matches!(
-        kind,
-        "CONNECT" | "CONNECT_TIMEOUT" | "TIMEOUT" | "HANDSHAKE_TIMEOUT" | "CLOSED" | "BROKEN"
-    )
+    Observed { target, addrs, answer, keys: keys(options), asked, advertised, impostor: None }
 }
 
 /// Whether the address is that of a port forward on this machine.

@@ -30,7 +30,7 @@ impl Marks {
     }
 }
 
-/// Returns a line for each stage, and the diagnosis as the last line.
+/// Returns a line for each stage and each note, and the diagnosis as the last line.
 pub(crate) fn text(check: &Check, marks: Marks) -> String {
     let mut text = String::new();
     add_line(&mut text, &check.target);
@@ -45,6 +45,9 @@ pub(crate) fn text(check: &Check, marks: Marks) -> String {
         if !stage.remedy.is_empty() {
             add_line(&mut text, &format!("    hint: {}", stage.remedy));
         }
+    }
+    for note in &check.notes {
+        add_line(&mut text, &format!("note: {note}"));
     }
     add_line(&mut text, &check.diagnosis);
     if is_ascii(marks) { text.replace('µ', "u") } else { text }

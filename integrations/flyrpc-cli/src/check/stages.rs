@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{
     answered::stages_of_node,
-    failed::stages_until_failure,
+    cluster,
+    failed::{stages_until_failure, unknown_node},
     observe::{Answer, Observed},
 };
 
@@ -17,6 +18,8 @@ pub(super) const FIRST_DIAL: &str = "it is being dialed for the first time";
 pub(crate) struct Check {
     pub(crate) target: String,
     pub(crate) stages: Vec<Stage>,
+    /// What an operator should know although it is no failure.
+    pub(crate) notes: Vec<String>,
     /// The last line: the first failure with its remedy.
     pub(crate) diagnosis: String,
 }
@@ -81,6 +84,7 @@ pub(crate) fn judge(observed: &Observed) -> Check {
             stages_until_failure(observed, kind, message, keys)
         }
         Answer::Dialing => vec![Stage::unknown("listed", FIRST_DIAL)],
+        Answer::UnknownNode => vec![unknown_node(observed)],
     };
     let failed = stages.iter().find(|stage| stage.result == StageResult::Failed);
     let diagnosis = match (failed, &observed.asked) {
@@ -94,7 +98,19 @@ pub(crate) fn judge(observed: &Observed) -> Check {
             "ok: the node can be reached; it was not compared with another node".to_owned()
         }
     };
-    Check { target: observed.target.clone(), stages, diagnosis }
+    Check { target: observed.target.clone(), stages, notes: notes(observed), diagnosis }
+}
+
+fn notes(observed: &Observed) -> Vec<String> {
+    let impostor = observed.impostor.as_ref().zip(observed.other()).map(|(impostor, asked)| {
+        format!(
+            "another program answers at {} from this machine, so {} asked the node: {}",
+            impostor.addr,
+            asked.report.node.name(),
+            impostor.response,
+        )
+    });
+    impostor.into_iter().chain(cluster::note(observed)).collect()
 }
 
 /// The state of a peer, with the reason why it cannot be called.

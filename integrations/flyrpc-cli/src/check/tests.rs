@@ -102,6 +102,7 @@ impl Facts {
             keys: Vec::new(),
             asked: Ok(answered(self.asked, 0.0)),
             advertised: self.advertised,
+            impostor: None,
         })
     }
 }
@@ -120,6 +121,7 @@ fn failed(kind: &str, message: &str, keys: &[&str]) -> Check {
         keys: vec!["0a0b0c0d".to_owned()],
         asked: Ok(Answered { report: asked, reached: None, took: 0.1, clock: 0.0, sealed: None }),
         advertised: Advertised::NotTried,
+        impostor: None,
     })
 }
 
@@ -218,6 +220,12 @@ fn other_causes_have_diagnoses_too() {
         facts.asked["peers"][0]["supported"] = json!(null);
     });
     diagnosed(&lost, "unlinked", "from iad-0 to 10.0.0.1:2");
+    diagnosed(&failed("OTHER_NODE", "x answers there", &[]), "other node", "restarted or moved");
+    let elsewhere = with(|facts| {
+        facts.asked["primary_region"] = json!("syd");
+        facts.node["primary_region"] = json!("syd");
+    });
+    diagnosed(&elsewhere, "no primary node", "PRIMARY_REGION");
     let back = with(|facts| facts.node["peers"][0]["gossip_missing"] = json!(true));
     diagnosed(&back, "UDP dropped", "10.0.0.1:2");
 }
@@ -264,6 +272,7 @@ fn the_first_dial_of_a_seed_is_a_notice() {
         keys: Vec::new(),
         asked: Ok(Answered { report, reached: None, took: 0.1, clock: 0.0, sealed: None }),
         advertised: Advertised::NotTried,
+        impostor: None,
     });
     assert!(check.failed().is_none() && check.diagnosis.starts_with("notice: "), "{check:?}");
 }

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[track_caller]
-fn diagnosed(ran: &Ran, cause: &str, remedy: &str) {
+pub(crate) fn diagnosed(ran: &Ran, cause: &str, remedy: &str) {
     assert_eq!(ran.code, 1, "{ran:?}");
     let last = ran.last_line();
     assert!(last.starts_with(&format!("{cause}: ")), "{}", ran.out);
@@ -22,7 +22,11 @@ fn diagnosed(ran: &Ran, cause: &str, remedy: &str) {
 }
 
 /// Starts a node that listens on the first address and advertises the second one.
-async fn start_at(listen: SocketAddr, advertise: SocketAddr, seed: Option<&Node>) -> Option<Node> {
+pub(crate) async fn start_at(
+    listen: SocketAddr,
+    advertise: SocketAddr,
+    seed: Option<&Node>,
+) -> Option<Node> {
     let node = node("hkg-0").listen(listen).advertise(advertise).seeds(seed.map(Node::addr));
     // Another test may have taken the port.
     let node = node.start().await.ok()?;
@@ -30,8 +34,21 @@ async fn start_at(listen: SocketAddr, advertise: SocketAddr, seed: Option<&Node>
     Some(node)
 }
 
-async fn alone(name: &str) -> Node {
+pub(crate) async fn alone(name: &str) -> Node {
     node(name).start().await.unwrap()
+}
+
+/// Starts a web server, which refuses every request.
+pub(crate) async fn web_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 64]).await;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    addr
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,14 +80,7 @@ async fn a_closed_port_and_a_web_server_are_told_apart() {
     let flyrpc = Flyrpc::at(iad.addr());
     diagnosed(&flyrpc.run(["check", CLOSED]).await, "port closed", "FLYRPC_LISTEN");
     diagnosed(&flyrpc.run(["check", "no-such-host.invalid:1"]).await, "name unknown", "correct");
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let web = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 64]).await;
-            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-        }
-    });
+    let web = web_server().await.to_string();
     let ran = flyrpc.run(["check", &web]).await;
     diagnosed(&ran, "not flyrpc", "web server");
     assert!(ran.out.contains("HTTP/1.1 400 Bad Request"), "{}", ran.out);

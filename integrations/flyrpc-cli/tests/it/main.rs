@@ -2,6 +2,7 @@
 
 mod calls;
 mod check;
+mod check_known;
 mod control;
 mod golden;
 mod offline;
