@@ -80,8 +80,8 @@ pub(super) fn unknown_node(observed: &Observed) -> Stage {
         .other()
         .map(|asked| known_names(&asked.report, &observed.target))
         .unwrap_or_default();
-    let remedy = "correct the name, or see the logs of the node: it has stopped, is frozen or is cut off. A node leaves the lists \
-        of others some seconds after it stops answering; `flyrpc check HOST:PORT` dials it directly";
+    let remedy = "correct the name or the id; otherwise the node has stopped, is frozen or is cut off: see its logs. A node \
+        leaves the lists some seconds after it stops responding; `flyrpc check HOST:PORT` dials it directly";
     Stage::failed("name", "unknown node", detail, remedy)
 }
 
@@ -103,12 +103,12 @@ fn known_names(report: &NodeReport, target: &str) -> String {
     let Ok(id) = target.parse::<NodeId>() else {
         return format!("{by} knows no node of the name `{target}`; it knows {names}{more}");
     };
-    let now: Vec<String> = nodes
+    let namesakes: Vec<String> = nodes
         .iter()
         .filter(|node| node.name() == id.name())
-        .map(|node| format!("; {} is now {}", id.name(), node.id()))
+        .map(|node| format!("; {} has this name", node.id()))
         .collect();
-    format!("{by} knows no node with the id {id}; it knows {names}{more}{}", now.concat())
+    format!("{by} knows no node with the id {id}; it knows {names}{more}{}", namesakes.concat())
 }
 
 fn no_connection(kind: &str, message: &str, at: &str) -> Stage {

@@ -329,7 +329,7 @@ async fn observe_peer(
         Either::Left((dialed, by_link)) => (dialed, by_link.await),
         Either::Right((by_link, dial)) => (dial.await, by_link),
     };
-    let impostor = Impostor::of(id, peer, &dialed);
+    let impostor = Impostor::of(id, peer, &dialed, &keys(options));
     if let Some(answered) = by_link
         && (impostor.is_some() || dialed.as_ref().is_err_and(|it| is_no_connection(&it.kind)))
     {
@@ -337,12 +337,10 @@ async fn observe_peer(
         let addrs = Ok(vec![peer.addr]);
         return Observed { addrs, answer, impostor, ..not_dialed(options, target, asked) };
     }
-    let is_named = target == id.name();
+    // A node that was asked for by its name may have been restarted since.
+    let is_expected = |other: &Asked| other.is(id) || target == id.name() && target == other.name();
     let dialed = match dialed {
-        // It may have been restarted since the other node was asked.
-        Ok(other) if !other.is(id) && !(is_named && other.name() == target) => {
-            Err(other.instead_of(id))
-        }
+        Ok(other) if !is_expected(&other) => Err(other.instead_of(id)),
         dialed => dialed,
     };
     let known = Ok(asked.answered.clone());
@@ -354,18 +352,36 @@ async fn observe_peer(
 }
 
 impl Impostor {
-    /// Returns what else than the node responded at its address, if it was something else.
-    fn of(id: &NodeId, peer: &PeerReport, dialed: &Result<Asked, NoAnswer>) -> Option<Self> {
+    /// Returns what responded at the address of a node, unless it can be the node. `ours` are the ids of the keys that this
+    /// command holds.
+    fn of(
+        id: &NodeId,
+        peer: &PeerReport,
+        dialed: &Result<Asked, NoAnswer>,
+        ours: &[String],
+    ) -> Option<Self> {
         let response = match dialed {
             Ok(other) if other.is(id) => return None,
             Ok(other) => other.to_string(),
             Err(failed) if failed.node.as_ref() == Some(id) => return None,
             Err(failed) if is_no_connection(&failed.kind) => return None,
-            // It responds with the keys of the node, so it is the node.
-            Err(failed) if !failed.keys.is_empty() && failed.keys == peer.keys => return None,
+            Err(failed) if refuses_key(peer, failed, ours) => return None,
             Err(failed) => failed.message(),
         };
         Some(Impostor { addr: peer.addr, response })
+    }
+}
+
+/// Whether a node itself, which holds the keys of `peer`, would refuse the keys of this command as in `failed`.
+fn refuses_key(peer: &PeerReport, failed: &NoAnswer, ours: &[String]) -> bool {
+    match &*failed.kind {
+        "SECRET_REQUIRED" => !peer.keys.is_empty(),
+        "NO_SECRET" => peer.keys.is_empty(),
+        "OTHER_SECRET" | "UNKNOWN_KEY" if failed.keys.is_empty() => {
+            !ours.iter().any(|key| peer.keys.contains(key))
+        }
+        "OTHER_SECRET" | "UNKNOWN_KEY" => failed.keys == peer.keys,
+        _ => false,
     }
 }
 

@@ -80,7 +80,7 @@ async fn a_node_that_is_not_in_the_list_is_reported_with_the_names_that_are() {
     }
     let ran = flyrpc.run(["check", "hkg-0/0123456789abcdef"]).await;
     diagnosed(&ran, "unknown node", "flyrpc check HOST:PORT");
-    assert!(ran.out.contains(&format!("hkg-0 is now {}", hkg.id())), "{}", ran.out);
+    assert!(ran.out.contains(&format!("{} has this name", hkg.id())), "{}", ran.out);
     let ran = flyrpc.run(["check", "no-such-host.invalid"]).await;
     diagnosed(&ran, "name unknown", "name service");
     assert!(ran.out.contains("it knows hkg-0, iad-0"), "{}", ran.out);
@@ -147,11 +147,15 @@ async fn a_stopped_process_is_told_from_a_closed_network_with_a_short_timeout_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_answers_with_another_secret_than_this_command_is_diagnosed_by_name() {
+async fn a_linked_node_that_refuses_the_key_of_this_command_is_diagnosed_by_name() {
     let both = format!("{SECRET},{OTHER_SECRET}");
     let (iad, [_hkg]) =
         start(node("iad-0").secret(keyring(&both)), [node("hkg-0").secret(keyring(OTHER_SECRET))])
             .await;
     let flyrpc = Flyrpc::at(tcp_proxy(iad.addr()).await).secret(SECRET);
     diagnosed(&flyrpc.run(["check", "hkg-0"]).await, "wrong key", "same secret");
+    let permissive = node("iad-0").secret(keyring(SECRET)).insecure();
+    let (iad, [_hkg]) = start(permissive, [node("hkg-0")]).await;
+    let ran = Flyrpc::at(iad.addr()).secret(SECRET).run(["check", "hkg-0"]).await;
+    diagnosed(&ran, "no key there", "FLYRPC_SECRET");
 }
