@@ -1,6 +1,8 @@
 //! Reads a [`Config`] from environment variables.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeSet,
     ffi::OsString,
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -33,7 +35,15 @@ impl Config {
     /// Returns an error for the first variable with an invalid value. It contains the value and a
     /// description of the accepted values.
     pub(crate) fn from_env() -> Result<Config, StartError> {
-        Config::from_vars(|name| std::env::var_os(name))
+        let known = RefCell::new(BTreeSet::new());
+        let config = Config::from_vars(|name| {
+            known.borrow_mut().insert(name.to_owned());
+            std::env::var_os(name)
+        })?;
+        for variable in unknown(std::env::vars_os().map(|(name, _)| name), &known.into_inner()) {
+            tracing::warn!(variable, "unknown environment variable: flyrpc has no such setting");
+        }
+        Ok(config)
     }
 
     /// Like [`from_env`](Config::from_env), with `lookup` as the environment.
@@ -94,6 +104,21 @@ fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Config, StartError>
         insecure: vars.read("FLYRPC_INSECURE", switch)?.unwrap_or(default.insecure),
         fly: fly_app.map(|_| FlyMachine { private_ip }),
         ..default
+    })
+}
+
+/// Returns those of the variables `names` that are named like settings and are none of the `known` ones.
+fn unknown(
+    names: impl Iterator<Item = OsString>,
+    known: &BTreeSet<String>,
+) -> impl Iterator<Item = String> {
+    names.filter_map(|name| name.into_string().ok()).filter(|name| {
+        let Some(rest) = name.strip_prefix("FLYRPC_") else { return false };
+        // Of the command `flyrpc` and of the testkit.
+        let of_tools = rest == "ADDR" || rest.starts_with("SIM_") || rest.starts_with("TESTKIT_");
+        // Kubernetes sets them for a service whose name begins with `flyrpc`.
+        let of_kubernetes = rest.contains("SERVICE_HOST") || rest.contains("PORT");
+        !known.contains(name) && !of_tools && !of_kubernetes
     })
 }
 
@@ -265,4 +290,35 @@ fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_are_named_like_settings_and_are_none_are_found() {
+        let known = RefCell::new(BTreeSet::new());
+        let lookup = |name: &str| {
+            known.borrow_mut().insert(name.to_owned());
+            None
+        };
+        Config::from_vars(lookup).unwrap();
+        let names = [
+            "FLYRPC_SEED",
+            "FLYRPC_SEEDS",
+            "FLYRPC_SECERT",
+            "FLYRPC_SECRET_FILE",
+            "FLYRPC_ADDR",
+            "FLYRPC_SIM_SEED",
+            "FLYRPC_PORT",
+            "FLYRPC_PORT_3590_TCP",
+            "FLYRPC_WEB_SERVICE_HOST",
+            "FLY_SEEDS",
+            "PATH",
+        ];
+        let known = known.into_inner();
+        let found: Vec<_> = unknown(names.map(OsString::from).into_iter(), &known).collect();
+        assert_eq!(found, ["FLYRPC_SEED", "FLYRPC_SECERT"]);
+    }
 }
