@@ -188,11 +188,13 @@ fn clock_slack(case: &Case<'_>, run: &HandlerRun) -> Duration {
     let drift = case.drift(from) + case.drift(node);
     let jumps = case.small_clock_jumps(from, node);
     let allowed_drift = case.call.allowed.mul_f64(drift);
+    // If a partition delays the call until its caller has given up, faults after that delay what is behind it.
+    let until_start = Case { until: run.started, ..*case };
     run.started.mul_f64(drift)
         + allowed_drift
         + jumps
         + clock_stops
-        + case.unnoticed_clock_stops(node)
+        + until_start.unnoticed_clock_stops(node)
 }
 
 /// The handler of a dropped call stops when the cancellation arrives, unless a fault delays it. So do the

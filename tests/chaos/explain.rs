@@ -414,14 +414,22 @@ impl Case<'_> {
 
     /// How long a node's clock was stopped without the node detecting it when it resumed. A node
     /// detects a stop with a round trip and a message from the caller's node, which sends at least
-    /// a ping with each heartbeat. It cannot detect the stop if the buffer behind the call is full.
+    /// a ping with each heartbeat. It cannot detect the stop if the buffer behind the call is full, or if the path is slow
+    /// or has a low bandwidth, so that the message is not in the buffer yet.
     pub(super) fn unnoticed_clock_stops(&self, node: &str) -> Duration {
         let kind = EffectKind::ClockStopped(node.to_owned());
         let clock_stops = self.records.effects.iter().filter(|effect| effect.kind == kind);
         let times = clock_stops.filter_map(|effect| Some(effect.to? - effect.from));
         let trip = self.round_trip(node, &self.call.from);
         let full = self.concurrent_bytes(node) > BYTES_PER_ROUND_TRIP;
-        times.filter(|time| *time <= trip + HEARTBEAT || full || self.is_slow(node)).sum()
+        let is_delayed = |effect: &Effect| match &effect.kind {
+            EffectKind::Unreachable(a, b) => {
+                effect.overlaps(self.until, self.until) && self.is_between(a, b, node)
+            }
+            _ => false,
+        };
+        let late = full || self.is_slow(node) || self.records.effects.iter().any(is_delayed);
+        times.filter(|time| late || *time <= trip + HEARTBEAT).sum()
     }
 
     /// How far a node's clock jumped ahead in a period.
