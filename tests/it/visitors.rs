@@ -147,6 +147,14 @@ async fn the_errors_of_relayed_calls_have_the_kinds_of_those_of_the_node() {
     assert_eq!(error.kind, ErrorKind::NoNode, "{error}");
     let error = visitor.call::<Value>(region("iad"), "flyrpc", "region", &json!({}), secs(1)).await;
     assert_eq!(error.unwrap_err().kind, ErrorKind::Denied);
+    let error = call(&visitor, region("a\nb"), "shout", json!({"text": ""})).await.unwrap_err();
+    assert!(error.message.contains("the region must have 1 to 64 bytes"), "{error}");
+    for size in [4 << 20, 40 << 20] {
+        let text = json!({"text": "x".repeat(size)});
+        let error = call(&visitor, region("hkg"), "shout", text).await.unwrap_err();
+        assert_eq!((error.kind, &*error.service), (ErrorKind::ArgumentsTooLarge, "Probe"));
+        assert!(error.message.contains("through a visitor"), "{error}");
+    }
     // The visitor is on the machine of hkg-0.
     let visitor = visit(&env, &cluster.node("hkg-0")).await;
     cluster.crash("iad-0");
@@ -285,7 +293,9 @@ async fn a_node_has_room_for_16_visitors() {
     }
     let surplus = visit(&env, &iad).await;
     sleep(millis(500)).await;
-    assert_eq!(surplus.status(None).await.unwrap_err().kind, ErrorKind::Disconnected);
+    let error = surplus.status(None).await.unwrap_err();
+    assert_eq!((error.kind, error.may_have_executed), (ErrorKind::Disconnected, false));
+    assert!(error.message.contains("at most 16 visitors at a time; it did not"), "{error}");
     visitors.pop();
     sleep(millis(500)).await;
     let next = visit(&env, &iad).await;

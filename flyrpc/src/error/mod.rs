@@ -12,7 +12,6 @@ mod panic;
 mod rpc;
 mod start;
 
-pub(crate) use self::panic::{discard, panic_message, panic_text};
 pub use self::{
     body::BodyError,
     closed::{Closed, NodeFailure},
@@ -22,4 +21,8 @@ pub use self::{
     kind::{ErrorKind, ParseErrorKindError},
     rpc::RpcError,
     start::StartError,
+};
+pub(crate) use self::{
+    panic::{discard, panic_message, panic_text},
+    rpc::outcome,
 };

@@ -432,7 +432,8 @@ fn readable(after: Duration) -> Duration {
     if millis < Duration::from_millis(10) { after } else { millis }
 }
 
-fn outcome(sent: bool) -> &'static str {
+/// Whether a call that failed may have executed, as text.
+pub(crate) fn outcome(sent: bool) -> &'static str {
     if sent { "it may have executed" } else { "it did not execute" }
 }
 

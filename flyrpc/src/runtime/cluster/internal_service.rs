@@ -47,7 +47,7 @@ pub(crate) trait Internal {
     /// Returns the calls that a node serves, and makes it record them for another minute.
     async fn watch(&self, node: Option<NodeId>) -> Result<Bytes, ErrorInfo>;
 
-    /// Changes which calls a node accepts. The request must come over a sealed link, or from this machine.
+    /// Changes which calls a node accepts. The request must come over a sealed link, or over loopback.
     async fn control(&self, node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo>;
 
     /// Makes a call, and returns the encoded reply. Only for visitors.
@@ -145,7 +145,7 @@ impl Internal for InternalHandler {
     async fn control(&self, node: Option<NodeId>, action: NodeAction) -> Result<(), ErrorInfo> {
         let here = this_node("control")?;
         if !may_control(&here, &context()) {
-            let why = "only over a sealed link, or from the machine of the node";
+            let why = "only over a sealed link, or over loopback";
             return Err(denied(&here, "control", why));
         }
         if let Some(other) = elsewhere(&here, node, "control")? {
@@ -213,8 +213,9 @@ fn holds_key(context: &Context) -> bool {
     context.origin.is_none_or(|origin| origin.is_sealed)
 }
 
-/// Whether the current request may change which calls this node accepts. Visitors from this machine may: a
-/// visitor's address is the one that its connection comes from. Only programs on this machine can reach a node that listens on loopback.
+/// Whether the current request may change which calls this node accepts. Visitors over loopback may: a visitor's address is
+/// the one that its connection comes from. Only programs on this machine can reach a node that listens on loopback. Programs
+/// on this machine that connect to another address are not told from those of other machines.
 fn may_control(here: &NodeShared, context: &Context) -> bool {
     let is_local_visitor =
         || context.origin.is_some_and(|origin| origin.is_visitor) && is_loopback(context.caller());

@@ -1,8 +1,9 @@
 //! The errors of calls whose names are known only at run time.
 
 use crate::{
-    error::{ErrorInfo, ErrorKind},
+    error::{ErrorInfo, ErrorKind, outcome},
     proto::routing::AttemptFailure,
+    runtime::link::INTERNAL_BODY_MAX,
     types::NodeInfo,
 };
 
@@ -27,6 +28,32 @@ pub(crate) fn error_info(
     }
 }
 
+/// Describes the failure of a call whose arguments or whose reply, of `size` bytes, are larger than what nodes pass on for
+/// visitors, whatever the limits of the nodes are. `kind` is the kind of the error.
+pub(crate) fn too_large_to_relay(
+    service: &str,
+    method: &str,
+    at: Option<&NodeInfo>,
+    kind: ErrorKind,
+    size: usize,
+) -> ErrorInfo {
+    let may_have_executed = kind == ErrorKind::ReplyTooLarge;
+    let what = if may_have_executed { "reply has" } else { "arguments have" };
+    let on = at.map(|node| format!(" on {node}")).unwrap_or_default();
+    let executed = if may_have_executed { "" } else { "; it did not execute" };
+    ErrorInfo {
+        kind,
+        message: format!(
+            "{service}.{method}{on}: the {what} {size} bytes; calls through a visitor, such as the \
+                command `flyrpc`, are limited to {INTERNAL_BODY_MAX}{executed}"
+        ),
+        node: at.cloned(),
+        service: service.to_owned(),
+        method: method.to_owned(),
+        may_have_executed,
+    }
+}
+
 fn describe(failure: AttemptFailure) -> (ErrorKind, String) {
     match failure {
         AttemptFailure::Unsupported(why) => (ErrorKind::Unsupported, why.to_string()),
@@ -38,16 +65,15 @@ fn describe(failure: AttemptFailure) -> (ErrorKind, String) {
         ),
         AttemptFailure::Refused(reason) => (ErrorKind::Refused, reason.to_string()),
         AttemptFailure::Denied { why } => (ErrorKind::Denied, why),
-        AttemptFailure::Failed { message, .. } => (ErrorKind::Failed, message),
-        AttemptFailure::Timeout { sent: true } => {
-            (ErrorKind::Timeout, "timed out; it may have executed".to_owned())
+        AttemptFailure::Failed { message, executed } => {
+            (ErrorKind::Failed, format!("{message}; {}", outcome(executed)))
         }
-        AttemptFailure::Timeout { sent: false } => {
-            (ErrorKind::Timeout, "timed out before it was sent".to_owned())
+        AttemptFailure::Timeout { sent } => {
+            let when = if sent { "" } else { " before it was sent" };
+            (ErrorKind::Timeout, format!("timed out{when}; {}", outcome(sent)))
         }
         AttemptFailure::Disconnected { source, sent } => {
-            let executed = if sent { "; it may have executed" } else { "" };
-            (ErrorKind::Disconnected, format!("the link was lost: {source}{executed}"))
+            (ErrorKind::Disconnected, format!("the link was lost: {source}; {}", outcome(sent)))
         }
         AttemptFailure::Panicked { message } => {
             (ErrorKind::Panicked, format!("the handler panicked: {message}"))

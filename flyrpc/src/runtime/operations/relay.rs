@@ -1,7 +1,7 @@
 //! Makes a call for a visitor, whose service, method and arguments are known only at run time.
 //!
-//! The node picks like for its own calls, but makes one attempt only: an operator wants to see why an attempt fails, and
-//! not that another one succeeds.
+//! The node [picks](super::relay_pick) like for its own calls, but makes one attempt only: an operator wants to see why an
+//! attempt fails, and not that another one succeeds.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,23 +9,24 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    error::error_info,
+    error::{error_info, too_large_to_relay},
     relay_here::{self, CallHere},
+    relay_pick::{ArgumentNames, Picked, includes, pick},
     sender::Sender,
 };
 use crate::{
     codec::EncodedBody,
     error::{ErrorInfo, ErrorKind, Unsupported},
     proto::{
-        routing::{AttemptFailure, Endpoint, LimitOf, LinkStatus},
-        wire::{ids::MethodIndex, request_fields},
+        routing::{AttemptFailure, LimitOf},
+        wire::request_fields,
     },
     runtime::{
-        link::{INTERNAL_BODY_MAX, Link, OutboundCall},
+        link::{INTERNAL_BODY_MAX, OutboundCall},
         shared::NodeShared,
     },
     service::{INTERNAL_SERVICE, ServiceKind},
-    types::{MethodSpec, NodeInfo, RelayTarget, RelayedCall, is_label},
+    types::{NodeInfo, RelayTarget, RelayedCall, is_label},
 };
 
 /// Upper bound on the time of a relayed call.
@@ -50,9 +51,9 @@ pub(crate) async fn relay(
 ) -> Result<Bytes, ErrorInfo> {
     let RelayedCall { target, service, method, arguments, timeout } = call;
     let deadline = relayed.deadline.min(node.env().now() + timeout.min(MAX_TIMEOUT));
-    if service.len() > MAX_NAME || method.len() > MAX_NAME || !is_possible(&target) {
-        let why = "a name in the call is too long".to_owned();
-        return Err(error_info("", "", Some(node.me()), AttemptFailure::Denied { why }));
+    if let Some(why) = invalid_name(&target, &service, &method) {
+        let failure = AttemptFailure::Denied { why: why.to_owned() };
+        return Err(error_info(INTERNAL_SERVICE, "relay", Some(node.me()), failure));
     }
     let error = |at: Option<&NodeInfo>, failure| error_info(&service, &method, at, failure);
     if service == INTERNAL_SERVICE {
@@ -60,20 +61,36 @@ pub(crate) async fn relay(
         return Err(error(Some(node.me()), AttemptFailure::Denied { why }));
     }
     if arguments.len() > INTERNAL_BODY_MAX {
-        let (size, limit) = (arguments.len() as u64, INTERNAL_BODY_MAX as u64);
-        let limit_of = LimitOf::Caller;
-        let failure = AttemptFailure::ArgumentsTooLarge { size, limit, limit_of };
-        return Err(error(Some(node.me()), failure));
+        let too_large = ErrorKind::ArgumentsTooLarge;
+        return Err(too_large_to_relay(&service, &method, None, too_large, arguments.len()));
     }
     let for_primary = matches!(target, RelayTarget::Primary);
-    if includes(node, &target, node.me())
-        && let Some(served) = relay_here::find(node, &service, &method)
+    // Refuses a reply that this node would have to hold for a visitor that may not read it.
+    let check_size = |at: &NodeInfo, reply: Bytes| match reply.len() {
+        ..=INTERNAL_BODY_MAX => Ok(reply),
+        size => {
+            let too_large = ErrorKind::ReplyTooLarge;
+            Err(too_large_to_relay(&service, &method, Some(at), too_large, size))
+        }
+    };
+    let names = ArgumentNames::of(&arguments);
+    let is_candidate = includes(node, &target, node.me());
+    let here = is_candidate.then(|| relay_here::find(node, &service, &method, &names)).flatten();
+    let suits_here = here.as_ref().is_some_and(|served| served.suits);
+    let reachable = |sealed: bool| !sealed || relayed.may_use_sealed_links;
+    let picked = match suits_here {
+        true => Err(None),
+        false => pick(node, &target, (&service, &method), &names, reachable),
+    };
+    if let Some(served) = here
+        && !picked.as_ref().is_ok_and(|picked| picked.suits)
     {
         let call = CallHere { visitor: relayed.visitor, for_primary, deadline };
-        let reply = relay_here::run(node, served, call, arguments).await.and_then(check_size);
-        return reply.map_err(|failure| error(Some(node.me()), failure));
+        let reply = relay_here::run(node, served, call, arguments).await;
+        let reply = reply.map_err(|failure| error(Some(node.me()), failure))?;
+        return check_size(node.me(), reply);
     }
-    let (link, index) = match pick(node, &target, &service, &method) {
+    let Picked { link, index, .. } = match picked {
         Ok(picked) => picked,
         Err(Some((at, failure))) => return Err(error(Some(&at), failure)),
         Err(None) => {
@@ -105,101 +122,28 @@ pub(crate) async fn relay(
     let body = EncodedBody::in_buffer(arguments.into());
     let (primary_region, max_body) = (node.primary_region(), node.max_body());
     let sender = Sender { env: &**node.env(), primary_region, max_body };
-    sender
-        .send(&link, call, body, deadline)
-        .await
-        .and_then(check_size)
-        .map_err(|failure| error(Some(link.peer()), failure))
+    let reply = sender.send(&link, call, body, deadline).await;
+    check_size(link.peer(), reply.map_err(|failure| error(Some(link.peer()), failure))?)
 }
 
-/// Refuses a reply that this node would have to hold for a visitor that may not read it.
-fn check_size(reply: Bytes) -> Result<Bytes, AttemptFailure> {
-    if reply.len() <= INTERNAL_BODY_MAX {
-        return Ok(reply);
-    }
-    let (size, limit) = (reply.len() as u64, INTERNAL_BODY_MAX as u64);
-    Err(AttemptFailure::ReplyTooLarge { size, limit })
-}
-
-/// Returns whether the names in a target are not longer than those of nodes and regions.
-fn is_possible(target: &RelayTarget) -> bool {
-    match target {
-        RelayTarget::Region(region) => is_label(region.as_str()),
-        RelayTarget::Node(id) => is_label(id.name()),
-        RelayTarget::Primary | RelayTarget::Nearest => true,
+/// Returns why a name in a call is not valid. Names that are not valid would only fill the logs of nodes.
+fn invalid_name(target: &RelayTarget, service: &str, method: &str) -> Option<&'static str> {
+    let (name, what) = match target {
+        RelayTarget::Region(region) => (region.as_str(), INVALID_REGION),
+        RelayTarget::Node(id) => (id.name(), INVALID_NODE),
+        RelayTarget::Primary | RelayTarget::Nearest => ("any", ""),
+    };
+    match () {
+        () if !is_label(name) => Some(what),
+        () if service.len().max(method.len()) > MAX_NAME => Some(LONG_NAME),
+        () => None,
     }
 }
 
-/// Returns whether `candidate` belongs to the target.
-fn includes(node: &NodeShared, target: &RelayTarget, candidate: &NodeInfo) -> bool {
-    match target {
-        RelayTarget::Region(region) => region == candidate.region(),
-        RelayTarget::Primary => node.primary_region() == candidate.region(),
-        RelayTarget::Node(id) => id == candidate.id(),
-        RelayTarget::Nearest => true,
-    }
-}
-
-/// The link to a node, and the index of a method there.
-type Picked = (Arc<Link>, MethodIndex);
-
-/// Picks the node with the lowest cost among those that can take the call. Returns the reason why one of them cannot if
-/// none can, or nothing if there is no node.
-fn pick(
-    node: &NodeShared,
-    target: &RelayTarget,
-    service: &str,
-    method: &str,
-) -> Result<Picked, Option<(NodeInfo, AttemptFailure)>> {
-    let (table, now) = (node.table(), node.micros_at(node.env().now()));
-    let mut best: Option<(_, Picked)> = None;
-    let mut failure = None;
-    for entry in table.nodes().filter(|entry| includes(node, target, &entry.info)) {
-        let Some(link) = &entry.link else { continue };
-        let refused = match link.status(service) {
-            LinkStatus::Good | LinkStatus::Quiet => match find(link, service, method) {
-                Ok((index, _)) => {
-                    let round_trip = match target {
-                        RelayTarget::Nearest => link.load().region().round_trip(),
-                        _ => 0,
-                    };
-                    let is_last = link.is_quiet() || link.load().is_ejected();
-                    let rank = (is_last, round_trip, link.load().cost(now));
-                    if best.as_ref().is_none_or(|(least, _)| rank < *least) {
-                        best = Some((rank, (Arc::clone(link), index)));
-                    }
-                    continue;
-                }
-                Err(why) => AttemptFailure::Unsupported(why),
-            },
-            LinkStatus::NotAccepting(reason) => AttemptFailure::Refused(reason),
-            LinkStatus::Disconnected => continue,
-        };
-        // A node that refuses says more than one that does not have the service.
-        if failure.is_none() || matches!(refused, AttemptFailure::Refused(_)) {
-            failure = Some((entry.info.clone(), refused));
-        }
-    }
-    best.map(|(_, picked)| picked).ok_or(failure)
-}
-
-/// Finds a method among the services of the node at the other end of a link.
-fn find<'a>(
-    link: &'a Link,
-    service: &str,
-    method: &str,
-) -> Result<(MethodIndex, &'a MethodSpec), Unsupported> {
-    let mut before = 0;
-    for spec in link.all_services() {
-        if spec.name == service {
-            let at = spec.methods.iter().position(|spec| spec.name == method);
-            let at = at.ok_or(Unsupported::Method)?;
-            return Ok((MethodIndex((before + at) as u64), &spec.methods[at]));
-        }
-        before += spec.methods.len();
-    }
-    Err(Unsupported::Service)
-}
+const INVALID_REGION: &str = "the region must have 1 to 64 bytes without control characters";
+const INVALID_NODE: &str =
+    "the name of the node must have 1 to 64 bytes without control characters";
+const LONG_NAME: &str = "the name of the service or of the method has more than 256 bytes";
 
 /// Returns why this node does not serve a call that no other node could take, if it belongs to the target and is a
 /// candidate: it serves the service, or is itself the target.

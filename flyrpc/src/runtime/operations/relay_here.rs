@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::{sync::oneshot, time::Instant};
 
+use super::relay_pick::ArgumentNames;
 use crate::{
     proto::routing::AttemptFailure,
     runtime::{
@@ -20,6 +21,8 @@ use crate::{
 
 /// A method of this node.
 pub(super) struct ServedHere {
+    /// Whether it takes the arguments of the call.
+    pub(super) suits: bool,
     service: Arc<dyn Service>,
     service_name: String,
     /// The index of the method within the service.
@@ -37,10 +40,16 @@ pub(super) struct CallHere {
 }
 
 /// Returns a method of this node, if it serves it.
-pub(super) fn find(node: &NodeShared, service: &str, method: &str) -> Option<ServedHere> {
+pub(super) fn find(
+    node: &NodeShared,
+    service: &str,
+    method: &str,
+    names: &ArgumentNames,
+) -> Option<ServedHere> {
     let (implementation, spec, _) = node.server().service(service)?;
     let at = spec.methods.iter().position(|spec| spec.name == method)?;
     Some(ServedHere {
+        suits: names.suit(&spec.methods[at]),
         service: Arc::clone(implementation),
         service_name: service.to_owned(),
         method: at,
@@ -56,7 +65,7 @@ pub(super) async fn run(
     call: CallHere,
     arguments: Bytes,
 ) -> Result<Bytes, AttemptFailure> {
-    let ServedHere { service, service_name, method, primary, detached } = served;
+    let ServedHere { service, service_name, method, primary, detached, .. } = served;
     let CallHere { visitor, for_primary, deadline } = call;
     let server = node.server();
     let for_primary = primary || for_primary;

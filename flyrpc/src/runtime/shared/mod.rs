@@ -20,4 +20,5 @@ pub(crate) use self::{
     peer_key::PeerKey,
     peer_snapshot::PeerSnapshot,
     turns::{QueueKey, Turn},
+    visitors::MAX_VISITORS,
 };

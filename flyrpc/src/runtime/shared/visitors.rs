@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::runtime::link::{Link, LinkError};
 
 /// Upper bound on the visitors at the same time.
-const MAX_VISITORS: usize = 16;
+pub(crate) const MAX_VISITORS: usize = 16;
 
 /// The links of visitors.
 #[derive(Debug, Default)]

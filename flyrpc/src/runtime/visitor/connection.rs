@@ -1,6 +1,14 @@
 //! [`Visitor`].
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -9,13 +17,14 @@ use super::connect::{MAX_BODY, VisitError, VisitOptions};
 use crate::{
     codec::{self, EncodedBody},
     env::Env,
-    error::{BodyError, ErrorInfo},
+    error::{BodyError, ErrorInfo, ErrorKind},
     proto::routing::AttemptFailure,
     runtime::{
         client::{BodyLimit, encode},
         cluster::{InternalRequest, InternalResponse},
-        link::{Link, LinkError, OutboundCall},
+        link::{INTERNAL_BODY_MAX, Link, LinkError, OutboundCall},
         operations::{self, MAX_TIMEOUT, Sender},
+        shared::MAX_VISITORS,
     },
     service::{INTERNAL_SERVICE, Request, ServiceKind, caller_trait},
     types::{
@@ -40,7 +49,17 @@ const RELAY_MARGIN: Duration = Duration::from_millis(500);
 pub struct Visitor {
     env: Arc<dyn Env>,
     link: Arc<Link>,
+    /// Whether the node has answered a request.
+    is_answered: AtomicBool,
 }
+
+/// Why the link of a visitor probably ended before the first answer.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the node closed the connection before its first answer, most likely because it serves at most {MAX_VISITORS} visitors \
+        at a time"
+)]
+struct ClosedBeforeAnswer;
 
 impl Visitor {
     /// Connects to the node at `addr`. Dropping the future closes the connection.
@@ -49,14 +68,14 @@ impl Visitor {
     ///
     /// If there is no flyrpc node at the address, or it does not accept the visitor: its secret or its cluster is another
     /// one, or it is older than visitors (version 0.1). A node that has 16 visitors closes the connection of the next one,
-    /// whose first question fails with [`Disconnected`](crate::ErrorKind::Disconnected).
+    /// whose first question fails with [`Disconnected`](crate::ErrorKind::Disconnected), and a message about this limit.
     ///
     /// # Panics
     ///
     /// If the current task does not run in a tokio runtime with time and I/O.
     pub async fn connect(addr: SocketAddr, options: VisitOptions) -> Result<Visitor, VisitError> {
         let (env, link) = options.connect(addr).await?;
-        Ok(Visitor { env, link })
+        Ok(Visitor { env, link, is_answered: AtomicBool::new(false) })
     }
 
     /// The node that the visitor is connected to.
@@ -106,8 +125,8 @@ impl Visitor {
     ///
     /// # Errors
     ///
-    /// [`Denied`](crate::ErrorKind::Denied) unless the connection is sealed or comes from the machine of the node, and
-    /// otherwise as [`status`](Self::status).
+    /// [`Denied`](crate::ErrorKind::Denied) unless the connection is sealed or over loopback, and otherwise as
+    /// [`status`](Self::status).
     pub async fn control(
         &self,
         node: Option<&NodeId>,
@@ -122,7 +141,7 @@ impl Visitor {
 
     /// Calls a method of the application through the node, which makes one attempt. `arguments` must be serialized as a
     /// map or a struct, from the names of the arguments to their values. A timeout of more than an hour counts as an hour.
-    /// Arguments and reply have at most 4 MiB. Dropping the future cancels the call.
+    /// Arguments and reply have at most 4 MiB, whatever the limits of the nodes are. Dropping the future cancels the call.
     ///
     /// # Errors
     ///
@@ -141,6 +160,14 @@ impl Visitor {
         let mut encoded = Vec::new();
         codec::encode(arguments, &mut encoded)
             .map_err(|error| failed(AttemptFailure::Encode(error)))?;
+        let size = encoded.len();
+        let too_large = || {
+            let kind = ErrorKind::ArgumentsTooLarge;
+            operations::too_large_to_relay(service, method, None, kind, size)
+        };
+        if size > INTERNAL_BODY_MAX {
+            return Err(too_large());
+        }
         let call = RelayedCall {
             target,
             service: service.to_owned(),
@@ -149,7 +176,12 @@ impl Visitor {
             timeout,
         };
         let request = InternalRequest::Relay { call };
-        match self.ask(request, timeout + RELAY_MARGIN).await? {
+        let response = self.ask(request, timeout + RELAY_MARGIN).await;
+        // With the names, the arguments may exceed the limit.
+        match response.map_err(|error| match error.kind {
+            ErrorKind::ArgumentsTooLarge => too_large(),
+            _ => error,
+        })? {
             InternalResponse::Relay(reply) => codec::decode(&reply?)
                 .map_err(|source| failed(AttemptFailure::BadReply { encoded: true, source })),
             _ => Err(other_response("relay")),
@@ -163,13 +195,29 @@ impl Visitor {
         timeout: Duration,
     ) -> Result<InternalResponse, ErrorInfo> {
         let method = &InternalRequest::methods()[request.method()];
-        let reply = self.send(&request, timeout).await.and_then(|reply| {
+        let reply = self.send(&request, timeout).await;
+        let reply = reply.map_err(|failure| self.explained(&request, failure)).and_then(|reply| {
             let bad_reply = |source| AttemptFailure::BadReply { encoded: true, source };
             (method.decode_response)(&reply).map_err(bad_reply)
         });
         reply.map_err(|failure| {
             operations::error_info(INTERNAL_SERVICE, method.name, Some(self.node()), failure)
         })
+    }
+
+    /// Replaces the cause if the link has ended before the first answer. A node without room for a visitor closes the
+    /// connection without a reason.
+    fn explained(&self, request: &InternalRequest, failure: AttemptFailure) -> AttemptFailure {
+        let AttemptFailure::Disconnected { sent, source } = failure else { return failure };
+        let is_closed = matches!(self.link.error(), Some(LinkError::Closed | LinkError::Broken(_)));
+        if self.is_answered.load(Ordering::Relaxed) || !is_closed {
+            return AttemptFailure::Disconnected { sent, source };
+        }
+        // Questions change nothing.
+        let changes =
+            matches!(request, InternalRequest::Control { .. } | InternalRequest::Relay { .. });
+        let source = Arc::new(ClosedBeforeAnswer);
+        AttemptFailure::Disconnected { sent: sent && changes, source }
     }
 
     async fn send(
@@ -193,7 +241,11 @@ impl Visitor {
             counts: false,
         };
         let sender = Sender { env: &*self.env, primary_region: &Region::LOCAL, max_body: MAX_BODY };
-        sender.send(&self.link, call, body, self.env.now() + timeout).await
+        let reply = sender.send(&self.link, call, body, self.env.now() + timeout).await;
+        if reply.is_ok() {
+            self.is_answered.store(true, Ordering::Relaxed);
+        }
+        reply
     }
 }
 
