@@ -1,8 +1,10 @@
 //! The arguments of the command.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser, error::ErrorKind,
+};
 use clap_complete::Shell;
 
 use crate::exit;
@@ -23,21 +25,16 @@ pub(crate) struct Cli {
 /// The options of all commands.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// The node to connect to: a name or an IP address, with or without a port. The default port is 3590.
-    #[arg(
-        long,
-        global = true,
-        value_name = "HOST:PORT",
-        env = "FLYRPC_ADDR",
-        default_value = "127.0.0.1:3590"
-    )]
-    pub(crate) addr: String,
+    /// The node to connect to: a name or an IP address, with or without a port. The default port is 3590. Otherwise, the
+    /// variable FLYRPC_ADDR names it; if that is not set or empty, it is 127.0.0.1:3590.
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub(crate) addr: Option<String>,
     /// A file with the secret of the cluster. Otherwise, the secret is read from the variable FLYRPC_SECRET, or from the
     /// file that the variable FLYRPC_SECRET_FILE names.
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) secret_file: Option<PathBuf>,
     /// Refuses nodes of other clusters. Without it, a node of any cluster is accepted.
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cluster: Option<String>,
     /// Prints JSON.
     #[arg(long, global = true)]
@@ -141,9 +138,27 @@ pub(crate) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// Prints the calls of one second, and exits.
+    /// Prints the calls of one second, and exits. Required for `--json`.
     #[arg(long)]
     pub(crate) once: bool,
+}
+
+/// Whether arguments that cannot be parsed ask for JSON.
+pub(crate) fn wants_json(args: impl IntoIterator<Item = OsString>) -> bool {
+    let mut options = args.into_iter().skip(1).take_while(|arg| arg != "--");
+    options.any(|arg| arg == "--json")
+}
+
+/// Returns why the arguments are wrong, without the usage.
+pub(crate) fn reason(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command: see `flyrpc --help`".to_owned();
+    }
+    let text = error.to_string();
+    let reason = text.split("\n\nUsage:").next().unwrap_or_default();
+    let reason = reason.split("\n\nFor more information").next().unwrap_or_default();
+    let words = reason.trim_start_matches("error: ").split_whitespace();
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -13,6 +13,10 @@ pub(crate) const CHECK_FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// The handler returned `Err`.
 pub(crate) const HANDLER_ERR: u8 = 3;
+/// The standard output could not be written.
+pub(crate) const OUTPUT: u8 = 4;
+/// The code of a command that a signal ended is this number + that of the signal, as in shells.
+pub(crate) const FIRST_SIGNAL: u8 = 128;
 /// The code of the nth kind of error is this number + n.
 const FIRST_KIND: u8 = 64;
 
@@ -30,6 +34,7 @@ pub(crate) fn table() -> Vec<(u8, String)> {
         (CHECK_FAILED, "a check failed, or `compat` found an incompatible change".to_owned()),
         (USAGE, "wrong arguments, or a file or a variable that cannot be used".to_owned()),
         (HANDLER_ERR, "the handler returned `Err`; its JSON is on the standard output".to_owned()),
+        (OUTPUT, "the standard output could not be written, for example to a full disk".to_owned()),
     ];
     rows.extend(ErrorKind::ALL.iter().map(|kind| {
         let also = match kind {
@@ -57,6 +62,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The operating system refused something.
     Local(String),
+    /// The standard output could not be written.
+    Output(String),
     /// No visitor could connect to the address.
     Connect { addr: String, kind: &'static str, message: String },
     /// No node has this name, or none serves the method.
@@ -80,6 +87,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) | Failure::Local(_) => USAGE,
+            Failure::Output(_) => OUTPUT,
             Failure::Connect { .. } | Failure::NoNode(_) => of_kind(ErrorKind::NoNode),
             Failure::Timeout(_) => of_kind(ErrorKind::Timeout),
             Failure::Call(error) => of_kind(error.kind),
@@ -95,6 +103,7 @@ impl Failure {
             Failure::Usage(_) | Failure::Local(_) => {
                 json!({"error": {"kind": "USAGE", "message": self.to_string()}})
             }
+            Failure::Output(_) => json!({"error": {"kind": "OUTPUT", "message": self.to_string()}}),
             Failure::NoNode(_) => {
                 json!({"error": {"kind": ErrorKind::NoNode, "message": self.to_string()}})
             }
@@ -110,6 +119,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(why)
             | Failure::Local(why)
+            | Failure::Output(why)
             | Failure::NoNode(why)
             | Failure::Timeout(why) => f.write_str(why),
             Failure::Connect { addr, kind, message } => {

@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod commands;
 mod exit;
+mod input;
 mod json;
 mod options;
 mod output;
@@ -11,7 +12,11 @@ mod session;
 mod specs;
 mod top;
 
-use std::process::ExitCode;
+use std::{
+    env,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 
@@ -22,13 +27,29 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let is_json = cli.global.json;
-    let code = run(cli).unwrap_or_else(|failure| {
+    let (is_json, result) = match Cli::try_parse() {
+        Ok(cli) => (cli.global.json, run(cli)),
+        Err(error) => (cli::wants_json(env::args_os()), without_command(&error)),
+    };
+    let code = result.unwrap_or_else(|failure| {
         output::print_failure(&failure, is_json);
         failure.exit_code()
     });
     ExitCode::from(code)
+}
+
+/// Prints the help or the version, or explains why the arguments are wrong.
+fn without_command(error: &clap::Error) -> Result<u8, Failure> {
+    if !error.use_stderr() {
+        output::written(error.print().and_then(|()| io::stdout().flush()))?;
+        return Ok(exit::OK);
+    }
+    if cli::wants_json(env::args_os()) {
+        return Err(Failure::Usage(cli::reason(error)));
+    }
+    // With the usage, and with colors on a terminal. If it cannot be written, nothing else can.
+    let _ = error.print();
+    Ok(exit::USAGE)
 }
 
 fn run(cli: Cli) -> Result<u8, Failure> {

@@ -1,11 +1,19 @@
 //! The options of all commands, with the secret.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, path::Path, time::Duration};
 
 use flyrpc::{Keyring, operations::VisitOptions};
 
-use crate::{cli::Global, exit::Failure};
+use crate::{
+    cli::Global,
+    exit::Failure,
+    input::{self, MAX_SECRET},
+    session::host_and_port,
+};
 
+const ADDR: &str = "FLYRPC_ADDR";
+/// The address of a node on this machine, or of a port forward.
+const DEFAULT_ADDR: &str = "127.0.0.1:3590";
 const SECRET: &str = "FLYRPC_SECRET";
 const SECRET_FILE: &str = "FLYRPC_SECRET_FILE";
 
@@ -26,7 +34,7 @@ impl Options {
             None => None,
         };
         Ok(Options {
-            addr: global.addr.clone(),
+            addr: addr(global)?,
             cluster: global.cluster.clone(),
             secret,
             json: global.json,
@@ -44,6 +52,18 @@ impl Options {
             Some(secret) => options.secret(secret.clone()),
             None => options,
         }
+    }
+}
+
+/// Returns the address to connect to. An empty variable counts as unset.
+fn addr(global: &Global) -> Result<String, Failure> {
+    let (source, addr) = match &global.addr {
+        Some(addr) => ("--addr", addr.trim().to_owned()),
+        None => (ADDR, variable(ADDR)?.unwrap_or_else(|| DEFAULT_ADDR.to_owned())),
+    };
+    match host_and_port(&addr) {
+        Ok(_) => Ok(addr),
+        Err(why) => Err(Failure::Usage(format!("{source} cannot be used: {why}"))),
     }
 }
 
@@ -69,7 +89,7 @@ pub(crate) fn secret_text(global: &Global) -> Result<Option<(String, String)>, F
 }
 
 fn read_file(source: &str, path: &Path) -> Result<(String, String), Failure> {
-    let text = fs::read_to_string(path);
+    let text = input::read_file(path, MAX_SECRET);
     // A variable that should be a path may contain the secret, so the path is not shown.
     let text = text.map_err(|error| {
         Failure::Usage(format!("{source} cannot be used: cannot read the file: {error}"))

@@ -11,15 +11,32 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::exit::Failure;
 
 /// Prints text on the standard output. If nothing reads it any more, it is lost, as with other commands in a pipe.
-pub(crate) fn print(text: &str) {
+///
+/// # Errors
+///
+/// The text could not be written for another reason, for example because the disk is full.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 /// Prints a value as one line of JSON.
-pub(crate) fn print_json(value: &impl Serialize) {
-    print(&(to_json(value) + "\n"));
+///
+/// # Errors
+///
+/// As [`print`].
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    print(&(to_json(value) + "\n"))
+}
+
+/// Returns why the standard output could not be written. That nothing reads it any more is not a failure.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Output(format!("the standard output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns a value as JSON that a terminal can show.

@@ -84,7 +84,7 @@ pub(crate) async fn resolve(addr: &str) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// Splits `host`, `host:port`, `[v6]`, `[v6]:port` and `v6`.
-fn host_and_port(addr: &str) -> Result<(&str, u16), String> {
+pub(crate) fn host_and_port(addr: &str) -> Result<(&str, u16), String> {
     let wrong = || format!("`{addr}` is not an address: expected `host:port`");
     let (host, port) = match addr.strip_prefix('[') {
         Some(rest) => {

@@ -29,11 +29,11 @@ pub(crate) async fn run(
     let observed = observe::observe(options, target).await?;
     let checks: Vec<stages::Check> = observed.iter().map(stages::judge).collect();
     if options.json {
-        print_json(&checks);
+        print_json(&checks)?;
     } else {
         let marks = if ascii { render::Marks::ASCII } else { render::Marks::of_locale() };
         let blocks: Vec<String> = checks.iter().map(|check| render::text(check, marks)).collect();
-        print(&blocks.join("\n"));
+        print(&blocks.join("\n"))?;
     }
     let is_ok = checks.iter().all(|check| check.failed().is_none());
     Ok(if is_ok { exit::OK } else { exit::CHECK_FAILED })

@@ -3,7 +3,7 @@
 //! The rules are those by which nodes decide whether a call is supported: names of methods and arguments, and which
 //! arguments are optional. Types are compared as text, which shows changes but not whether they are compatible.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use flyrpc::{ArgumentSpec, MethodSpec, ServiceSpec};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use super::describe::Description;
 use crate::{
     cli::Global,
     exit::{self, Failure},
+    input::{MAX_DESCRIPTION, read_file},
     output::{add_line, print, print_json},
 };
 
@@ -19,7 +20,7 @@ pub(crate) fn run(global: &Global, old: &Path, new: &Path) -> Result<u8, Failure
     let findings = compare(&read(old)?, &read(new)?);
     let breaks = findings.iter().any(|finding| finding.breaks);
     if global.json {
-        print_json(&serde_json::json!({"compatible": !breaks, "findings": findings}));
+        print_json(&serde_json::json!({"compatible": !breaks, "findings": findings}))?;
     } else {
         let mut text = String::new();
         for finding in &findings {
@@ -27,14 +28,14 @@ pub(crate) fn run(global: &Global, old: &Path, new: &Path) -> Result<u8, Failure
             add_line(&mut text, &format!("{mark}: {}: {}", finding.at, finding.what));
         }
         text += if breaks { "incompatible\n" } else { "compatible\n" };
-        print(&text);
+        print(&text)?;
     }
     Ok(if breaks { exit::CHECK_FAILED } else { exit::OK })
 }
 
 fn read(path: &Path) -> Result<Vec<ServiceSpec>, Failure> {
     let failed = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = read_file(path, MAX_DESCRIPTION).map_err(|error| failed(error.to_string()))?;
     let description: Description = serde_json::from_str(&text)
         .map_err(|error| failed(format!("not the output of `flyrpc describe --json`: {error}")))?;
     let mut services: Vec<ServiceSpec> = Vec::new();

@@ -29,9 +29,11 @@ async fn run(
     effect: &str,
 ) -> Result<u8, Failure> {
     let session = Session::open(options).await?;
+    // Even for the node at `--addr`: a first request that fails because the node serves too many visitors must change nothing.
+    let report = session.report().await?;
     let id = match node {
-        Some(node) => find_node(&session.report().await?, node)?,
-        None => session.visitor.node().id().clone(),
+        Some(node) => find_node(&report, node)?,
+        None => report.node.id().clone(),
     };
     let done = session.visitor.control(Some(&id), action);
     session.limited("the confirmation", done).await?;
@@ -43,9 +45,9 @@ async fn run(
     };
     if options.json {
         let (accepting, draining) = (state.accepting, state.draining);
-        print_json(&json!({"node": id, "accepting": accepting, "draining": draining}));
+        print_json(&json!({"node": id, "accepting": accepting, "draining": draining}))?;
     } else {
-        print(&(clean(&format!("{id} {effect}")) + "\n"));
+        print(&(clean(&format!("{id} {effect}")) + "\n"))?;
     }
     Ok(if action == NodeAction::Accept && !state.accepting { exit::CHECK_FAILED } else { exit::OK })
 }

@@ -47,9 +47,9 @@ pub(crate) async fn run(options: &Options, service: Option<&str>) -> Result<u8, 
         }
     }
     if options.json {
-        print_json(&Description { support: support(&nodes), nodes });
+        print_json(&Description { support: support(&nodes), nodes })?;
     } else {
-        print(&text(&nodes));
+        print(&text(&nodes))?;
     }
     Ok(exit::OK)
 }

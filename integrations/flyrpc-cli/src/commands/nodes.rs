@@ -15,9 +15,9 @@ pub(crate) async fn run(options: &Options, keys: bool) -> Result<u8, Failure> {
     let report = session.report().await?;
     let rows = rows(&report);
     if options.json {
-        print_json(&rows.iter().map(Row::to_json).collect::<Vec<_>>());
+        print_json(&rows.iter().map(Row::to_json).collect::<Vec<_>>())?;
     } else {
-        print(&as_text(&report, &rows, keys));
+        print(&as_text(&report, &rows, keys))?;
     }
     Ok(exit::OK)
 }

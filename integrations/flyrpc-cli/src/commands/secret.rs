@@ -1,12 +1,11 @@
 //! `flyrpc secret`
 
-use std::io::{self, Read as _};
-
 use serde_json::json;
 
 use crate::{
     cli::Global,
     exit::{self, Failure},
+    input::{MAX_SECRET, read_stdin},
     options::{parse_secret, secret_text},
     output::{print, print_json},
 };
@@ -16,7 +15,10 @@ pub(crate) fn run(global: &Global, is_next: bool) -> Result<u8, Failure> {
     let (secret, old) = if is_next {
         let (source, old) = match secret_text(global)? {
             Some(found) => found,
-            None => ("the secret on the standard input".to_owned(), read_stdin()?),
+            None => {
+                let text = read_stdin(MAX_SECRET).map_err(Failure::Usage)?;
+                ("the secret on the standard input".to_owned(), text.trim().to_owned())
+            }
         };
         let held = parse_secret(&source, &old)?.ids().count();
         if held > 1 {
@@ -32,9 +34,9 @@ pub(crate) fn run(global: &Global, is_next: bool) -> Result<u8, Failure> {
     let id = |key: &str| parse_secret("the key", key).map(|it| it.ids().next());
     let (new_id, old_id) = (id(&new)?, old.as_deref().map(id).transpose()?.flatten());
     if global.json {
-        print_json(&json!({"secret": secret, "new": new_id, "old": old_id}));
+        print_json(&json!({"secret": secret, "new": new_id, "old": old_id}))?;
     } else {
-        print(&(secret + "\n"));
+        print(&(secret + "\n"))?;
     }
     if let (Some(new_id), Some(old_id), false) = (new_id, old_id, global.json) {
         // The standard output contains the secret only, for `fly secrets set` and the like.
@@ -53,12 +55,4 @@ fn new_key() -> Result<String, Failure> {
     getrandom::fill(&mut key)
         .map_err(|error| Failure::Local(format!("no random numbers: {error}")))?;
     Ok(key.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn read_stdin() -> Result<String, Failure> {
-    let mut text = String::new();
-    io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::Usage(format!("the standard input cannot be read: {error}")))?;
-    Ok(text.trim().to_owned())
 }
