@@ -1,21 +1,20 @@
 //! `flyrpc call`
 
-use std::{
-    io::{self, Read as _},
-    time::Duration,
-};
+use std::time::Duration;
 
 use flyrpc::{
-    ErrorInfo, MethodSpec,
+    ErrorInfo, ErrorKind, MethodSpec,
     operations::{NodeReport, RelayTarget, Visitor},
 };
 use futures_util::{StreamExt as _, stream};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
+use super::request::Request;
 use crate::{
     cli::CallArgs,
     exit::{self, Failure},
+    input::{MAX_ARGUMENTS, read_stdin},
     json::{self, Hint, Hinted, Json},
     options::Options,
     output::{clean, print, print_json, to_json},
@@ -44,7 +43,13 @@ pub(crate) async fn run(options: &Options, args: CallArgs) -> Result<u8, Failure
         let in_region =
             |node: &&Services| region.as_ref().is_none_or(|region| node.node.region() == region);
         let nodes: Vec<&Services> = all.iter().filter(in_region).collect();
-        return call.each(&nodes, options.json).await;
+        let place = region.as_ref().map(|region| format!(" in region {region}"));
+        let nobody = || {
+            let place = place.unwrap_or_default();
+            let serving = serving(&all, &service, &method);
+            Failure::NoNode(format!("no live node serves {service}.{method}{place}{serving}"))
+        };
+        return call.each(&nodes, options.json, nobody).await;
     }
     let target = match (&region, &args) {
         (Some(region), _) => RelayTarget::Region(region.into()),
@@ -56,65 +61,20 @@ pub(crate) async fn run(options: &Options, args: CallArgs) -> Result<u8, Failure
     let found: Vec<&MethodSpec> =
         candidates.filter_map(|node| node.method(&service, &method)).collect();
     let spec = fitting(&service, &found, &arguments)?;
-    let reply = call.make(target, spec).await?;
-    print_json(&reply);
+    let reply = call.make(target, spec).await.map_err(|mut error| {
+        if error.kind == ErrorKind::NoNode {
+            error.message += &serving(&all, &service, &method);
+        }
+        error
+    })?;
+    print_json(&reply)?;
     Ok(exit_code(spec, &reply))
 }
 
-/// The words of the command line.
-struct Request {
-    region: Option<String>,
-    service: String,
-    method: String,
-    /// The arguments, or `-` if they are on the standard input.
-    text: String,
-}
-
-impl Request {
-    fn of(args: &CallArgs) -> Result<Self, Failure> {
-        let has_target = args.primary || args.nearest || args.node.is_some();
-        let mut words = args.words.iter();
-        let mut word = words.next().expect("at least one is required");
-        let region = if word.contains('.') {
-            if !has_target && !args.each {
-                let why = "no target: name a region before the method, or use --primary, \
-                    --nearest, --node or --each";
-                return Err(Failure::Usage(why.to_owned()));
-            }
-            None
-        } else if has_target {
-            let why = format!(
-                "`{word}` is a second target; or a method such as `Strings.upcase` was meant"
-            );
-            return Err(Failure::Usage(why));
-        } else {
-            let region = word.clone();
-            let why = "no method: expected `SERVICE.METHOD` after the region";
-            word = words.next().ok_or_else(|| Failure::Usage(why.to_owned()))?;
-            Some(region)
-        };
-        let wrong =
-            || Failure::Usage(format!("`{word}` is not a method: expected `SERVICE.METHOD`"));
-        let (service, method) = word.rsplit_once('.').ok_or_else(wrong)?;
-        if service.is_empty() || method.is_empty() {
-            return Err(wrong());
-        }
-        let text = words.next().cloned().unwrap_or_else(|| "{}".to_owned());
-        if let Some(extra) = words.next() {
-            return Err(Failure::Usage(format!(
-                "`{extra}` is too much: all arguments are one JSON object, quoted for the shell"
-            )));
-        }
-        Ok(Request { region, service: service.to_owned(), method: method.to_owned(), text })
-    }
-}
-
 fn read_arguments(text: &str) -> Result<Json, Failure> {
-    let mut stdin = String::new();
+    let stdin;
     let text = if text == "-" {
-        io::stdin().read_to_string(&mut stdin).map_err(|error| {
-            Failure::Usage(format!("the standard input cannot be read: {error}"))
-        })?;
+        stdin = read_stdin(MAX_ARGUMENTS).map_err(Failure::Usage)?;
         &stdin
     } else {
         text
@@ -131,6 +91,25 @@ fn includes(report: &NodeReport, target: &RelayTarget, node: &Services) -> bool 
         _ => true,
     }
 }
+
+/// Names the nodes that serve a method, for an error that none was found.
+fn serving(all: &[Services], service: &str, method: &str) -> String {
+    let serving = all.iter().filter(|node| node.method(service, method).is_some());
+    let nodes: Vec<String> = serving
+        .map(|node| format!("{} in region {}", node.node.name(), node.node.region()))
+        .collect();
+    match &nodes[..] {
+        [] => "; no live node in any region serves it".to_owned(),
+        nodes if nodes.len() > MAX_SHOWN => {
+            let (shown, more) = nodes.split_at(MAX_SHOWN);
+            format!("; it is served by {}, and {} more", shown.join(", "), more.len())
+        }
+        nodes => format!("; it is served by {}", nodes.join(", ")),
+    }
+}
+
+/// Upper bound on the nodes that an error names.
+const MAX_SHOWN: usize = 8;
 
 /// Returns the first of the methods that takes the arguments, or nothing if no node is known to have it: then the node
 /// that is asked finds the reason.
@@ -194,13 +173,18 @@ impl Call<'_> {
     }
 
     /// Calls every node that serves the method. Returns the exit code of the first failure.
-    async fn each(&self, nodes: &[&Services], is_json: bool) -> Result<u8, Failure> {
+    /// `nobody` is the failure if there is no such node.
+    async fn each(
+        &self,
+        nodes: &[&Services],
+        is_json: bool,
+        nobody: impl FnOnce() -> Failure,
+    ) -> Result<u8, Failure> {
         let method = |node: &&Services| node.method(self.service, self.method).cloned();
         let serving: Vec<_> =
             nodes.iter().filter_map(|node| Some((node.node.clone(), method(node)?))).collect();
         if serving.is_empty() {
-            let (service, method) = (self.service, self.method);
-            return Err(Failure::NoNode(format!("no live node serves {service}.{method}")));
+            return Err(nobody());
         }
         let specs: Vec<&MethodSpec> = serving.iter().map(|(_, spec)| spec).collect();
         fitting(self.service, &specs, self.arguments)?;
@@ -230,7 +214,7 @@ impl Call<'_> {
                     (clean(&line), exit::of_kind(error.kind))
                 }
             };
-            print(&(line + "\n"));
+            print(&(line + "\n"))?;
             if code == exit::OK {
                 code = result_code;
             }

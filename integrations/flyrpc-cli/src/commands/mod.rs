@@ -6,4 +6,5 @@ pub(crate) mod completions;
 pub(crate) mod control;
 pub(crate) mod describe;
 pub(crate) mod nodes;
+mod request;
 pub(crate) mod secret;
