@@ -1,6 +1,6 @@
 //! Draws the calls.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use flyrpc::NodeInfo;
 use ratatui::{
@@ -19,6 +19,15 @@ use crate::output::clean;
 
 /// The width from which on the number of nodes is shown.
 const WIDE: u16 = 100;
+
+/// The widths of the regions and the methods on a screen that is not wide. Methods have at least this width.
+const NARROW: [u16; 2] = [6, 12];
+
+/// The widths of the numbers after the number of nodes.
+const NUMBERS: [u16; 5] = [8, 7, 7, 8, 9];
+
+/// The age from which on a reading is not the present. A node that does not answer delays the next one.
+const OLD: Duration = Duration::from_secs(2);
 
 /// The state of the screen.
 #[derive(Debug)]
@@ -47,7 +56,8 @@ impl Screen {
         self.sort.apply(&mut self.rows);
     }
 
-    pub(crate) fn draw(&self, frame: &mut Frame<'_>) {
+    /// Draws the last reading, of this age.
+    pub(crate) fn draw(&self, frame: &mut Frame<'_>, age: Option<Duration>) {
         let areas = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(1),
@@ -55,18 +65,17 @@ impl Screen {
             Constraint::Length(1),
         ]);
         let [head, _, body, foot] = areas.areas(frame.area());
-        frame.render_widget(self.head(), head);
-        let is_wide = body.width >= WIDE;
-        let table = Table::new(self.rows.iter().map(|row| cells(row, is_wide)), widths(is_wide))
-            .header(header(is_wide))
-            .column_spacing(1);
+        frame.render_widget(self.head(age), head);
+        let columns = Columns::of(body.width);
+        let rows = self.rows.iter().map(|row| columns.cells(row));
+        let table = Table::new(rows, columns.widths()).header(columns.header()).column_spacing(1);
         frame.render_widget(table, body);
         let shown = usize::from(body.height.saturating_sub(1));
         let hidden = self.rows.len().saturating_sub(shown);
         frame.render_widget(self.foot(hidden), foot);
     }
 
-    fn head(&self) -> Line<'_> {
+    fn head(&self, age: Option<Duration>) -> Line<'_> {
         let counts = match self.counts {
             None => "reading the calls of all nodes".to_owned(),
             Some((nodes, regions, failed)) => {
@@ -82,7 +91,12 @@ impl Screen {
                 )
             }
         };
-        Line::from(vec!["flyrpc top".bold(), format!("  {}: {counts}", self.asked).into()])
+        let age = match age.filter(|age| *age > OLD) {
+            Some(age) => format!("  {} s old", age.as_secs()),
+            None => String::new(),
+        };
+        let counts = format!("  {}: {counts}", self.asked);
+        Line::from(vec!["flyrpc top".bold(), age.red(), counts.into()])
     }
 
     fn foot(&self, hidden: usize) -> Line<'_> {
@@ -91,36 +105,54 @@ impl Screen {
     }
 }
 
-/// The widths do not depend on the values, so that columns stay in their places.
-fn widths(is_wide: bool) -> Vec<Constraint> {
-    let mut widths = if is_wide {
-        vec![Constraint::Length(16), Constraint::Fill(1), Constraint::Length(6)]
-    } else {
-        vec![Constraint::Length(6), Constraint::Fill(1)]
-    };
-    widths.extend([8, 7, 7, 8, 9].map(Constraint::Length));
-    widths
+/// The columns that a screen shows.
+#[derive(Debug, Clone, Copy)]
+struct Columns {
+    is_wide: bool,
+    /// How many of the [`NUMBERS`] are shown, from the left: those that fit.
+    numbers: usize,
 }
 
-fn header(is_wide: bool) -> TableRow<'static> {
-    let names = Row::HEADER.map(str::to_owned);
-    TableRow::new(aligned(names, is_wide)).style(Style::new().reversed())
-}
+impl Columns {
+    /// Columns do not depend on the values, so that they stay in their places.
+    fn of(width: u16) -> Self {
+        let mut left = width.saturating_sub(NARROW[0] + 1 + NARROW[1]);
+        let fits = |number: &&u16| {
+            let rest = left.checked_sub(**number + 1);
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        };
+        Columns { is_wide: width >= WIDE, numbers: NUMBERS.iter().take_while(fits).count() }
+    }
 
-fn cells(row: &Row, is_wide: bool) -> TableRow<'static> {
-    let cells = TableRow::new(aligned(row.cells().map(|cell| clean(&cell)), is_wide));
-    if row.errors_per_second > 0.0 { cells.red() } else { cells }
-}
+    fn widths(self) -> Vec<Constraint> {
+        let mut widths = if self.is_wide {
+            vec![Constraint::Length(16), Constraint::Fill(1), Constraint::Length(6)]
+        } else {
+            vec![Constraint::Length(NARROW[0]), Constraint::Fill(1)]
+        };
+        widths.extend(NUMBERS[..self.numbers].iter().copied().map(Constraint::Length));
+        widths
+    }
 
-/// Aligns numbers to the right, and leaves out the number of nodes on a narrow screen.
-fn aligned(cells: [String; 8], is_wide: bool) -> Vec<Cell<'static>> {
-    let cells = cells.into_iter().enumerate().filter(|(at, _)| is_wide || *at != 2);
-    cells
-        .map(|(at, text)| {
-            let text = Text::from(text);
-            Cell::from(if at < 2 { text } else { text.right_aligned() })
-        })
-        .collect()
+    fn header(self) -> TableRow<'static> {
+        let names = Row::HEADER.map(str::to_owned);
+        TableRow::new(self.aligned(names)).style(Style::new().reversed())
+    }
+
+    fn cells(self, row: &Row) -> TableRow<'static> {
+        let cells = TableRow::new(self.aligned(row.cells().map(|cell| clean(&cell))));
+        if row.errors_per_second > 0.0 { cells.red() } else { cells }
+    }
+
+    /// Aligns numbers to the right, and leaves out those that are not shown.
+    fn aligned(self, cells: [String; 8]) -> Vec<Cell<'static>> {
+        let [region, method, nodes, numbers @ ..] = cells;
+        let nodes = self.is_wide.then_some(nodes);
+        let numbers = nodes.into_iter().chain(numbers.into_iter().take(self.numbers));
+        let numbers = numbers.map(|text| Cell::from(Text::from(text).right_aligned()));
+        [region, method].map(Cell::from).into_iter().chain(numbers).collect()
+    }
 }
 
 #[cfg(test)]
@@ -150,8 +182,12 @@ mod tests {
     }
 
     fn drawn(screen: &Screen, width: u16, height: u16) -> Vec<String> {
+        drawn_at(screen, Duration::ZERO, width, height)
+    }
+
+    fn drawn_at(screen: &Screen, age: Duration, width: u16, height: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| screen.draw(frame)).unwrap();
+        terminal.draw(|frame| screen.draw(frame, Some(age))).unwrap();
         let buffer = terminal.backend().buffer().clone();
         let line = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
         (0..height).map(line).collect()
@@ -174,5 +210,25 @@ mod tests {
     fn rows_that_do_not_fit_are_counted() {
         let lines = drawn(&screen(&[1.0; 30]), 80, 24);
         assert!(lines[23].contains("10 more rows"), "{}", lines[23]);
+    }
+
+    #[test]
+    fn a_narrow_screen_shows_fewer_columns_and_no_part_of_a_number() {
+        for width in 0..80 {
+            let lines = drawn(&screen(&[123_456.0]), width, 24);
+            let words: Vec<&str> = lines[3].split_whitespace().skip(2).collect();
+            let all = ["123456", "123", "µs", "1.50", "s", "0.0", "7"];
+            assert!(all.starts_with(&words), "{width}: {words:?}");
+        }
+        let lines = drawn(&screen(&[1.0]), 55, 24);
+        assert!(lines[2].contains("ERRORS/S") && !lines[2].contains("IN-"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn an_old_reading_shows_its_age() {
+        let screen = screen(&[1.0]);
+        let head = |millis| drawn_at(&screen, Duration::from_millis(millis), 80, 24)[0].clone();
+        assert!(!head(1_900).contains("old"), "{}", head(1_900));
+        assert!(head(3_500).contains("3 s old"), "{}", head(3_500));
     }
 }
