@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::support::{CLOSED, Flyrpc, Handler, Ran, node, node_with, start};
+use flyrpc::operations::{VisitOptions, Visitor};
+
+use crate::support::{CLOSED, Flyrpc, Handler, Ran, client, node, node_with, start};
 
 #[track_caller]
 fn check(ran: &Ran, code: i32, kind: &str) {
@@ -87,6 +89,97 @@ async fn wrong_arguments_show_the_signature() {
     }
     let ran = flyrpc.run(["call", "--primary", "hkg", "Strings.upcase", "{}"]).await;
     assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+/// The next version of the service.
+mod next {
+    use flyrpc::fly_rpc;
+
+    #[fly_rpc]
+    pub(super) trait Strings {
+        async fn upcase(&self, text: String, times: usize) -> String;
+    }
+
+    #[derive(Clone)]
+    pub(super) struct Handler;
+
+    impl Strings for Handler {
+        async fn upcase(&self, text: String, times: usize) -> String {
+            text.to_uppercase().repeat(times)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn during_a_deploy_a_call_goes_to_a_node_that_takes_its_arguments() {
+    let new = |name| client(name).serve(next::ServeStrings::new(next::Handler));
+    let others = [node("hkg-0"), new("hkg-1"), node("hkg-2"), new("iad-1")];
+    let (iad, _others) = start(node("iad-0"), others).await;
+    let flyrpc = Flyrpc::at(iad.addr());
+    for _ in 0..5 {
+        for target in ["hkg", "--primary", "--nearest"] {
+            let new = r#"{"text":"fly","times":2}"#;
+            for (arguments, reply) in [(new, "\"FLYFLY\"\n"), (r#"{"text":"fly"}"#, "\"FLY\"\n")] {
+                let ran = flyrpc.run(["call", target, "Strings.upcase", arguments]).await;
+                assert_eq!((&*ran.out, ran.code), (reply, 0), "{target}: {ran:?}");
+            }
+        }
+    }
+    let ran = flyrpc.run(["call", "hkg", "Strings.upcase", "{}"]).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_without_a_node_names_the_nodes_that_serve_the_method() {
+    let (iad, [_hkg]) = start(node("iad-0"), [node("hkg-0")]).await;
+    let flyrpc = Flyrpc::at(iad.addr());
+    let text = r#"{"text":""}"#;
+    for region in ["syd", "my.region"] {
+        let calls = [
+            flyrpc.run(["call", region, "Strings.upcase", text]).await,
+            flyrpc.run(["call", "--each", region, "Strings.upcase", text]).await,
+        ];
+        for ran in calls {
+            check(&ran, 65, &format!("Strings.upcase in region {region}; it is served by hkg-0"));
+            check(&ran, 65, "iad-0 in region iad");
+        }
+    }
+    let ran = flyrpc.run(["call", "syd", "Strings.missing", "{}"]).await;
+    check(&ran, 65, "no live node in any region serves it");
+    for region in ["", "a\nb"] {
+        check(&flyrpc.run(["call", region, "Strings.upcase", text]).await, 2, "not a region");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_calls_through_the_command_is_named() {
+    let (iad, []) = start(node("iad-0"), []).await;
+    let flyrpc = Flyrpc::at(iad.addr());
+    for size in [5 << 20, 30 << 20] {
+        let flyrpc = flyrpc.clone().stdin(format!(r#"{{"text":"{}"}}"#, "x".repeat(size)));
+        let ran = flyrpc.run(["call", "iad", "Strings.upcase", "-"]).await;
+        check(&ran, 75, "Strings.upcase: the arguments have");
+        check(&ran, 75, "calls through a visitor, such as the command `flyrpc`, are limited");
+    }
+    let produce = r#"{"size":5000000}"#;
+    let ran = flyrpc.run(["call", "iad", "Strings.produce", produce]).await;
+    check(&ran, 76, "are limited to 4194304");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_visitor_too_many_reads_why_it_is_not_served() {
+    let (iad, []) = start(node("iad-0"), []).await;
+    let mut visitors = Vec::new();
+    for _ in 0..16 {
+        let visitor = Visitor::connect(iad.addr(), VisitOptions::new()).await.unwrap();
+        visitor.status(None).await.unwrap();
+        visitors.push(visitor);
+    }
+    let flyrpc = Flyrpc::at(iad.addr());
+    for ran in [flyrpc.run(["nodes"]).await, flyrpc.run(["hold"]).await] {
+        check(&ran, 72, "serves at most 16 visitors at a time; it did not execute");
+    }
+    assert!(visitors[0].status(None).await.unwrap().accepting);
 }
 
 #[tokio::test(flavor = "multi_thread")]
