@@ -222,6 +222,7 @@ async fn over_an_open_link_from_another_machine_a_visitor_controls_nothing() {
     let visitor = visit(&env, &cluster.node("iad-0")).await;
     let error = visitor.control(None, NodeAction::Hold).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Denied, "{error}");
+    assert!(error.message.ends_with("only over a sealed link, or over loopback"), "{error}");
 }
 
 /// Starts two nodes on loopback, in real time.

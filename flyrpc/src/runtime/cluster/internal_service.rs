@@ -215,7 +215,7 @@ fn holds_key(context: &Context) -> bool {
 
 /// Whether the current request may change which calls this node accepts. Visitors over loopback may: a visitor's address is
 /// the one that its connection comes from. Only programs on this machine can reach a node that listens on loopback. Programs
-/// on this machine that connect to another address are not told from those of other machines.
+/// on this machine that connect to another address cannot be distinguished from those on other machines.
 fn may_control(here: &NodeShared, context: &Context) -> bool {
     let is_local_visitor =
         || context.origin.is_some_and(|origin| origin.is_visitor) && is_loopback(context.caller());

@@ -78,9 +78,10 @@ pub(crate) async fn relay(
     let here = is_candidate.then(|| relay_here::find(node, &service, &method, &names)).flatten();
     let suits_here = here.as_ref().is_some_and(|served| served.suits);
     let reachable = |sealed: bool| !sealed || relayed.may_use_sealed_links;
-    let picked = match suits_here {
-        true => Err(None),
-        false => pick(node, &target, (&service, &method), &names, reachable),
+    let picked = if suits_here {
+        Err(None)
+    } else {
+        pick(node, &target, (&service, &method), &names, reachable)
     };
     if let Some(served) = here
         && !picked.as_ref().is_ok_and(|picked| picked.suits)
@@ -126,17 +127,12 @@ pub(crate) async fn relay(
     check_size(link.peer(), reply.map_err(|failure| error(Some(link.peer()), failure))?)
 }
 
-/// Returns why a name in a call is not valid. Names that are not valid would only fill the logs of nodes.
+/// Returns why a name in a call is not valid.
 fn invalid_name(target: &RelayTarget, service: &str, method: &str) -> Option<&'static str> {
-    let (name, what) = match target {
-        RelayTarget::Region(region) => (region.as_str(), INVALID_REGION),
-        RelayTarget::Node(id) => (id.name(), INVALID_NODE),
-        RelayTarget::Primary | RelayTarget::Nearest => ("any", ""),
-    };
-    match () {
-        () if !is_label(name) => Some(what),
-        () if service.len().max(method.len()) > MAX_NAME => Some(LONG_NAME),
-        () => None,
+    match target {
+        RelayTarget::Region(region) if !is_label(region.as_str()) => Some(INVALID_REGION),
+        RelayTarget::Node(id) if !is_label(id.name()) => Some(INVALID_NODE),
+        _ => (service.len().max(method.len()) > MAX_NAME).then_some(LONG_NAME),
     }
 }
 

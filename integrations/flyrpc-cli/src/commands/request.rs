@@ -86,11 +86,14 @@ fn service_and_method(word: &str) -> Option<(&str, &str)> {
 
 /// Refuses a name that no node can have.
 fn check_name(what: &str, name: &str, max: usize) -> Result<(), Failure> {
-    let why = match () {
-        () if name.is_empty() => "it is empty".to_owned(),
-        () if name.len() > max => format!("it has more than {max} bytes"),
-        () if name.contains(char::is_control) => "it contains a control character".to_owned(),
-        () => return Ok(()),
+    let why = if name.is_empty() {
+        "it is empty".to_owned()
+    } else if name.len() > max {
+        format!("it has more than {max} bytes")
+    } else if name.contains(char::is_control) {
+        "it contains a control character".to_owned()
+    } else {
+        return Ok(());
     };
     Err(Failure::Usage(format!("`{name}` is not {what}: {why}")))
 }
