@@ -307,7 +307,7 @@ mod tests {
         let names = [
             "FLYRPC_SEED",
             "FLYRPC_SEEDS",
-            "FLYRPC_SECERT",
+            "FLYRPC_SECRETS",
             "FLYRPC_SECRET_FILE",
             "FLYRPC_ADDR",
             "FLYRPC_SIM_SEED",
@@ -319,6 +319,6 @@ mod tests {
         ];
         let known = known.into_inner();
         let found: Vec<_> = unknown(names.map(OsString::from).into_iter(), &known).collect();
-        assert_eq!(found, ["FLYRPC_SEED", "FLYRPC_SECERT"]);
+        assert_eq!(found, ["FLYRPC_SEED", "FLYRPC_SECRETS"]);
     }
 }
